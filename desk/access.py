@@ -1,0 +1,58 @@
+"""Who may see and do what. Every read on behalf of a person goes through here; rights come from the
+database, never from a button."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from desk.errors import Refused
+from desk.model import Mailbox, Role, TicketId, TicketView, User, Verb
+from desk.store import Store
+
+NEEDS: Mapping[Verb, Role] = MappingProxyType(
+    {
+        Verb.APPROVE: Role.AGENT,
+        Verb.START_EDIT: Role.AGENT,
+        Verb.EDIT: Role.AGENT,
+        Verb.CLAIM: Role.AGENT,
+        Verb.RELEASE: Role.AGENT,
+        Verb.REJECT: Role.AGENT,
+        Verb.REGENERATE: Role.AGENT,
+        Verb.UNDO: Role.AGENT,
+        Verb.CLOSE: Role.AGENT,
+        # it may reach the customer twice
+        Verb.SEND_AGAIN: Role.MANAGER,
+    }
+)
+
+
+def check(user: User, verb: Verb) -> None:
+    """Refused when the user's role does not reach."""
+    needed = NEEDS.get(verb)
+    if needed is None:
+        raise Refused(f"Nobody can {verb} by hand")
+    if user.role.rank < needed.rank:
+        raise Refused(f"Only a {needed} can do this, and you are registered as {user.role}")
+
+
+def sees(user: User, mailbox: Mailbox) -> bool:
+    """Managers and admins see every mailbox, agents those of their team."""
+    return user.role is not Role.AGENT or mailbox.team in ("", user.team) or user.team == ""
+
+
+async def ticket(store: Store, user: User, id: TicketId) -> TicketView:
+    """The ticket, or Refused in the same words whether it is hidden or missing."""
+    views = await store.views([id])
+    if not views or not sees(user, views[0].mailbox):
+        raise Refused(f"There is no ticket #{id} in your mailboxes")
+    return views[0]
+
+
+async def queue(
+    store: Store, user: User, limit: int = 50, *, mine: bool = False
+) -> list[TicketView]:
+    """The tickets that wait for a person, first the one to take next."""
+    visible = [box.id for box in await store.mailboxes() if sees(user, box)]
+    ids = await store.waiting(visible, limit, user.id if mine else None)
+    return await store.views(ids)

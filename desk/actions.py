@@ -1,0 +1,324 @@
+"""What a person does to a ticket, whichever network it came from: one ``act`` behind all of them.
+
+Who clicks, may click twice, late, at the same time as a colleague, or on a card of yesterday. The
+rights come from the database; the content that an approval covers from the hash the card carried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Protocol
+
+import structlog
+
+from desk import access
+from desk.change import Change
+from desk.errors import Conflict, Refused, Transient
+from desk.model import (
+    Address,
+    Citation,
+    Finding,
+    ParsedEmail,
+    Response,
+    ResponseId,
+    ResponseState,
+    Severity,
+    Ticket,
+    TicketId,
+    User,
+    Verb,
+)
+from desk.ports import Queue
+from desk.rules import jobs
+from desk.standing import standing
+from desk.store import Store
+
+log = structlog.get_logger()
+
+MAX_TEXT = 100_000
+"""Characters of an edited reply."""
+
+
+class Review(Protocol):
+    """Checks a text before a person sends it: (findings, score 0..100)."""
+
+    def __call__(
+        self,
+        text: str,
+        citations: tuple[Citation, ...],
+        email: ParsedEmail,
+        recipients: tuple[Address, ...],
+    ) -> tuple[tuple[Finding, ...], int]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The response as the card showed it when the person decided."""
+
+    id: ResponseId
+    version: int
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRequest:
+    """A click or command in our words.
+
+    ``key`` is the same when a network delivers the same click twice. ``text`` is the edited reply
+    (EDIT) or what the next draft should do (REGENERATE). ``confirmed`` says that the person has
+    read the blocking findings; ``then_send`` approves what was just edited.
+    """
+
+    key: str
+    user: User
+    verb: Verb
+    ticket_id: TicketId
+    seen: Seen | None = None
+    text: str = ""
+    confirmed: bool = False
+    then_send: bool = False
+
+
+class Result(StrEnum):
+    DONE = "done"
+    REFUSED = "refused"
+    CONFIRM = "confirm"
+    DUPLICATE = "duplicate"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """``note`` is for the person alone; empty when the redrawn card says it all."""
+
+    result: Result
+    note: str = ""
+
+
+class NeedsConfirmation(Refused):
+    """The person must say yes to this first."""
+
+
+class Late(Refused):
+    """Somebody did something before; the answer says who did what when."""
+
+
+@dataclass(frozen=True, slots=True)
+class Actions:
+    """Acts for people. ``undo`` is how long an approved reply stays here."""
+
+    store: Store
+    queue: Queue
+    review: Review
+    undo: timedelta = timedelta(seconds=30)
+
+    async def act(self, request: ActionRequest) -> Outcome:
+        """Do it, or say in a sentence why not. Raises Transient when the database is away."""
+        try:
+            access.check(request.user, request.verb)
+            await access.ticket(self.store, request.user, request.ticket_id)
+            is_first = await self._commit(request)
+        except NeedsConfirmation as question:
+            return Outcome(Result.CONFIRM, str(question))
+        except Late:
+            return Outcome(Result.REFUSED, await self._why_late(request.ticket_id))
+        except Refused as refusal:
+            return Outcome(Result.REFUSED, str(refusal))
+        if not is_first:
+            return Outcome(Result.DUPLICATE)
+        await self.requeue(request.ticket_id)
+        return Outcome(Result.DONE)
+
+    async def requeue(self, id: TicketId) -> None:
+        """Queue what the ticket's state asks for now. A Redis that is away does not matter to the
+        person: the sweep does the same later."""
+        view = await self.store.view(id)
+        try:
+            for job in jobs(view.ticket, view.response):
+                await self.queue.put(job.step, job.id, job.score, job.not_before)
+        except Transient as error:
+            log.warning("not queued, left to the sweep", ticket=id, error=str(error))
+
+    async def _why_late(self, id: TicketId) -> str:
+        line = standing(await self.store.view(id))
+        return line or "This draft is no longer there; the card shows how it is now"
+
+    async def _commit(self, request: ActionRequest, tries: int = 3) -> bool:
+        """False when this very click was done before. A write of somebody else between our read
+        and ours is looked at again; then the rules decide."""
+        while True:
+            try:
+                async with self.store.change(request.user.id) as change:
+                    if not await change.first_time(request.key):
+                        return False
+                    ticket = await change.ticket(request.ticket_id)
+                    await HANDLERS[request.verb](self, change, request, ticket)
+                    return True
+            except Conflict:
+                tries -= 1
+                if not tries:
+                    raise
+
+
+Handler = Callable[[Actions, Change, ActionRequest, Ticket], Awaitable[None]]
+
+
+async def approve(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    ask_if_somebody_else(request, ticket)
+    await send_off(desk, change, request, ticket, await shown(change, request))
+
+
+async def start_edit(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    if ticket.editing not in (None, request.user.id) and not request.confirmed:
+        raise NeedsConfirmation("Somebody is editing this draft. Take over?")
+    if ticket.editing == request.user.id:
+        return
+    changes = {"editing": request.user.id, "editing_since": change.now}
+    await change.set_ticket(ticket, request.verb, changes)
+
+
+async def edit(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    """Save the text; with ``then_send`` approve it in the same transaction."""
+    text = request.text.replace("\r\n", "\n").strip()
+    if not text:
+        raise Refused("The reply is empty: to send nothing, reject the draft instead")
+    if len(text) > MAX_TEXT:
+        raise Refused(f"The reply is longer than {MAX_TEXT:,} characters: shorten it, please")
+    response = await shown(change, request)
+    email = await change.email(response.email_id)
+    findings, score = desk.review(
+        text, response.draft.citations, email.parsed, response.envelope.to
+    )
+    changes = {
+        "envelope": replace(response.envelope, text=text),
+        "draft": replace(response.draft, findings=findings, score=score, needs_human=False),
+        "edited_by": request.user.id,
+        "failure": "",
+    }
+    if ticket.editing is not None:
+        ticket = await change.set_ticket(ticket, Verb.START_EDIT, {"editing": None}, ended=True)
+    response = await change.move_response(response, Verb.EDIT, changes)
+    if request.then_send:
+        ticket = await change.ticket(ticket.id)
+        await send_off(desk, change, request, ticket, response)
+
+
+async def send_off(
+    desk: Actions, change: Change, request: ActionRequest, ticket: Ticket, response: Response
+) -> None:
+    """The approval itself: the text stands, the undo window begins."""
+    blocking = [f.reason for f in response.draft.findings if f.severity is Severity.BLOCKING]
+    if blocking and not request.confirmed:
+        raise NeedsConfirmation(" ".join(blocking))
+    if not response.envelope.text.strip():
+        raise Refused("There is no draft yet: write the reply with Edit")
+    mailbox = await change.mailbox(ticket.mailbox_id)
+    changes = {"assignee": ticket.assignee or request.user.id, "editing": None}
+    if (ticket.assignee, ticket.editing) != (changes["assignee"], None):
+        await change.set_ticket(ticket, Verb.CLAIM, changes)
+    domain = mailbox.address.rpartition("@")[2]
+    # stored before it is used, so that a reply that may have left can be looked for
+    message_id = f"<maildesk.{response.id}.{response.version}.{response.hash[:16]}@{domain}>"
+    await change.move_response(
+        response,
+        Verb.APPROVE,
+        {
+            "approved_by": request.user.id,
+            "approved_at": change.now,
+            "send_after": change.now + desk.undo,
+            "message_id": message_id,
+            "tries": 0,
+        },
+        confirmed=request.confirmed,
+    )
+
+
+async def undo(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    response = await change.live_response(ticket.id)
+    if response is None or response.state is not ResponseState.APPROVED:
+        raise Late
+    changes = {"approved_by": None, "approved_at": None, "send_after": None, "message_id": ""}
+    await change.move_response(response, Verb.UNDO, changes)
+
+
+async def reject(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    await change.move_response(await shown(change, request), Verb.REJECT)
+
+
+async def regenerate(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    """Retire the draft, if any, and have another written."""
+    response = await change.live_response(ticket.id)
+    await change.move_ticket(ticket, Verb.REGENERATE, {"instruction": request.text.strip()[:500]})
+    if response is not None:
+        await change.move_response(response, Verb.REGENERATE)
+
+
+async def claim(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    if ticket.assignee == request.user.id:
+        raise Refused("You have claimed it already")
+    ask_if_somebody_else(request, ticket)
+    await change.set_ticket(ticket, Verb.CLAIM, {"assignee": request.user.id})
+
+
+async def release(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    if ticket.assignee is None:
+        raise Refused("Nobody has claimed it")
+    ask_if_somebody_else(request, ticket)
+    await change.set_ticket(ticket, Verb.RELEASE, {"assignee": None})
+
+
+async def close(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    """No reply is needed. One that was approved leaves nevertheless: undo it first."""
+    response = await change.live_response(ticket.id)
+    if response is not None and response.state is not ResponseState.DRAFT:
+        raise Late
+    ticket = await change.move_ticket(ticket, Verb.CLOSE)
+    if response is not None:
+        await change.move_response(response, Verb.RETIRE)
+
+
+async def send_again(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    """Back to a draft: whoever then approves it decides that it leaves (again)."""
+    response = await change.live_response(ticket.id)
+    if response is None:
+        raise Late
+    if response.state is ResponseState.UNKNOWN and not request.confirmed:
+        raise NeedsConfirmation("It may have left already. Make it a draft that can go again?")
+    await change.move_response(response, Verb.SEND_AGAIN, {"failure": "", "message_id": ""})
+
+
+def ask_if_somebody_else(request: ActionRequest, ticket: Ticket) -> None:
+    if ticket.assignee not in (None, request.user.id) and not request.confirmed:
+        raise NeedsConfirmation("A colleague has claimed this ticket. Go on anyway?")
+
+
+async def shown(change: Change, request: ActionRequest) -> Response:
+    """The ticket's response, if it is still the one that the person saw; else Late."""
+    response = await change.live_response(request.ticket_id)
+    seen = request.seen
+    if response is None or seen is None or response.id != seen.id:
+        raise Late
+    if (response.version, response.hash) == (seen.version, seen.hash):
+        return response
+    if response.state is ResponseState.DRAFT:
+        raise Refused("The draft was changed after this card was drawn: read it again, please")
+    raise Late
+
+
+HANDLERS: Mapping[Verb, Handler] = MappingProxyType(
+    {
+        Verb.APPROVE: approve,
+        Verb.START_EDIT: start_edit,
+        Verb.EDIT: edit,
+        Verb.UNDO: undo,
+        Verb.REJECT: reject,
+        Verb.REGENERATE: regenerate,
+        Verb.CLAIM: claim,
+        Verb.RELEASE: release,
+        Verb.CLOSE: close,
+        Verb.SEND_AGAIN: send_again,
+    }
+)

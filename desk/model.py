@@ -1,0 +1,435 @@
+"""The words of the desk as frozen values, and the two tables of the moves they allow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Generic, NewType, TypeVar
+
+UserId = NewType("UserId", int)
+MailboxId = NewType("MailboxId", int)
+EmailId = NewType("EmailId", int)
+TicketId = NewType("TicketId", int)
+ResponseId = NewType("ResponseId", int)
+
+
+class Sentiment(StrEnum):
+    """The writer's feeling towards us or the matter."""
+
+    NEGATIVE = "negative"
+    NEUTRAL = "neutral"
+    POSITIVE = "positive"
+
+
+class Urgency(StrEnum):
+    """What happens if nobody reads it soon. ``rank`` orders them, low first."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+    CRITICAL = "critical"
+
+    @property
+    def rank(self) -> int:
+        return list(Urgency).index(self)
+
+
+class Category(StrEnum):
+    """What the desk must do about it; the main one."""
+
+    SUPPORT = "support"
+    BILLING = "billing"
+    SALES = "sales"
+    COMPLAINT = "complaint"
+    FEEDBACK = "feedback"
+    ACCOUNT = "account"
+    SPAM = "spam"
+    OTHER = "other"
+
+
+class Kind(StrEnum):
+    """What sort of mail it is, by its form. Only a person's mail gets a draft."""
+
+    PERSON = "person"
+    BOUNCE = "bounce"
+    AUTO = "auto"
+    LIST = "list"
+    CALENDAR = "calendar"
+    ENCRYPTED = "encrypted"
+
+
+class Role(StrEnum):
+    """A user's rights; each includes the ones before it."""
+
+    AGENT = "agent"
+    MANAGER = "manager"
+    ADMIN = "admin"
+
+    @property
+    def rank(self) -> int:
+        return list(Role).index(self)
+
+
+class Network(StrEnum):
+    """Where people talk to the desk."""
+
+    SLACK = "slack"
+    TEAMS = "teams"
+    CONSOLE = "console"
+
+
+class Step(StrEnum):
+    """A unit of background work. Its jobs are named ``<step>:<id>``."""
+
+    INTAKE = "intake"  # id of a mailbox
+    TRIAGE = "triage"  # id of a ticket
+    DRAFTING = "drafting"  # id of a ticket
+    SENDING = "sending"  # id of a response
+    SHOW = "show"  # id of a ticket
+    ALERT = "alert"  # id of an escalation
+
+
+class TicketState(StrEnum):
+    NEW = "new"
+    TRIAGED = "triaged"
+    OPEN = "open"
+    SNOOZED = "snoozed"
+    WAITING = "waiting"
+    CLOSED = "closed"
+
+
+class ResponseState(StrEnum):
+    DRAFT = "draft"
+    APPROVED = "approved"
+    SENDING = "sending"
+    SENT = "sent"
+    UNKNOWN = "unknown"
+    FAILED = "failed"
+    RETIRED = "retired"
+
+
+class Verb(StrEnum):
+    """Everything that moves a ticket or its response, whoever does it."""
+
+    # what a person does on a card or by a command
+    APPROVE = "approve"
+    START_EDIT = "start_edit"
+    EDIT = "edit"
+    CLAIM = "claim"
+    RELEASE = "release"
+    REJECT = "reject"
+    REGENERATE = "regenerate"
+    UNDO = "undo"
+    CLOSE = "close"
+    SEND_AGAIN = "send_again"
+    # what the desk does itself
+    RECEIVE = "receive"
+    TRIAGE = "triage"
+    DRAFT = "draft"
+    RETIRE = "retire"
+    SEND = "send"
+    DEFER = "defer"
+    DELIVER = "deliver"
+    FAIL = "fail"
+    LOSE = "lose"
+
+
+T, R, V = TicketState, ResponseState, Verb
+
+TICKET_MOVES = MappingProxyType(
+    {
+        (T.NEW, V.TRIAGE): T.TRIAGED,
+        (T.TRIAGED, V.DRAFT): T.OPEN,
+        (T.OPEN, V.REGENERATE): T.TRIAGED,
+        (T.OPEN, V.DELIVER): T.WAITING,
+        (T.OPEN, V.CLOSE): T.CLOSED,
+        (T.WAITING, V.CLOSE): T.CLOSED,
+        # the customer wrote (again): it is read and drafted afresh from any state
+        **{(state, V.RECEIVE): T.NEW for state in T},
+    }
+)
+RESPONSE_MOVES = MappingProxyType(
+    {
+        (R.DRAFT, V.EDIT): R.DRAFT,
+        (R.DRAFT, V.APPROVE): R.APPROVED,
+        (R.DRAFT, V.REJECT): R.RETIRED,
+        (R.DRAFT, V.REGENERATE): R.RETIRED,
+        (R.DRAFT, V.RETIRE): R.RETIRED,
+        (R.APPROVED, V.UNDO): R.DRAFT,
+        (R.APPROVED, V.RETIRE): R.RETIRED,
+        (R.APPROVED, V.SEND): R.SENDING,
+        (R.SENDING, V.DEFER): R.APPROVED,
+        (R.SENDING, V.DELIVER): R.SENT,
+        (R.SENDING, V.FAIL): R.FAILED,
+        (R.SENDING, V.LOSE): R.UNKNOWN,
+        (R.UNKNOWN, V.DELIVER): R.SENT,
+        (R.UNKNOWN, V.SEND_AGAIN): R.DRAFT,
+        (R.FAILED, V.EDIT): R.DRAFT,
+        (R.FAILED, V.RETIRE): R.RETIRED,
+        (R.FAILED, V.SEND_AGAIN): R.DRAFT,
+    }
+)
+
+LIVE = frozenset({R.DRAFT, R.APPROVED, R.SENDING, R.UNKNOWN, R.FAILED})
+"""States of a response that still wants something; a ticket has at most one such response."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A display name (may be empty) and an address ``local@domain``."""
+
+    name: str
+    address: str
+
+    def __str__(self) -> str:
+        return f"{self.name} <{self.address}>" if self.name else self.address
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """An attachment's description; ``size`` in bytes, ``sha256`` in hex. Never unpacked."""
+
+    name: str
+    type: str
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedEmail:
+    """What mail.parse reads out of the bytes of one mail.
+
+    ``text`` is the whole body as plain text; ``reply`` the part its writer wrote now,
+    ``quoted`` the history below it and ``signature`` the closing, each possibly empty.
+    ``date`` is aware or None. ``message_id`` and ``references`` carry their angle brackets.
+    """
+
+    message_id: str = ""
+    in_reply_to: str = ""
+    references: tuple[str, ...] = ()
+    sender: Address = field(default_factory=lambda: Address("", ""))
+    to: tuple[Address, ...] = ()
+    cc: tuple[Address, ...] = ()
+    reply_to: tuple[Address, ...] = ()
+    subject: str = ""
+    date: datetime | None = None
+    text: str = ""
+    reply: str = ""
+    quoted: str = ""
+    signature: str = ""
+    attachments: tuple[Attachment, ...] = ()
+    kind: Kind = Kind.PERSON
+    defects: tuple[str, ...] = ()
+    truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Email:
+    """One received mail as stored."""
+
+    id: EmailId
+    mailbox_id: MailboxId
+    ticket_id: TicketId
+    received_at: datetime
+    parsed: ParsedEmail
+
+
+L = TypeVar("L", Sentiment, Urgency, Category)
+
+
+@dataclass(frozen=True, slots=True)
+class Label(Generic[L]):
+    """A label with the calibrated probability (0..1) that it is right."""
+
+    label: L
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Classification:
+    """What triage says of one mail.
+
+    ``reasons`` are sentences for people why the urgency is what it is; ``unsure`` names the
+    parts ("sentiment", "urgency", "category") whose confidence lies below their threshold;
+    ``model`` says which heads decided.
+    """
+
+    sentiment: Label[Sentiment]
+    urgency: Label[Urgency]
+    category: Label[Category]
+    reasons: tuple[str, ...] = ()
+    unsure: tuple[str, ...] = ()
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A piece of a knowledge-base article. ``article`` is its file name, ``title`` its headline,
+    ``heading`` the path of headings above it; ``score`` the cosine similarity to the question."""
+
+    article: str
+    title: str
+    heading: str
+    text: str
+    score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """``[n]`` in a reply stands for this passage."""
+
+    n: int
+    passage: Passage
+
+
+class Severity(StrEnum):
+    """How much a finding matters. BLOCKING needs a second confirmation before sending."""
+
+    GOOD = "good"
+    WARNING = "warning"
+    BLOCKING = "blocking"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found in a draft; ``reason`` is a sentence for the card."""
+
+    check: str
+    severity: Severity
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A reply as a writer proposes it. ``score`` 0..100. Empty ``text`` means: no draft, and
+    ``reason`` says why. ``writer`` is the rung of the ladder ("tgi", "extractive"), ``model`` what
+    ran there, ``prompt`` the version of the prompt."""
+
+    text: str
+    citations: tuple[Citation, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    score: int = 0
+    writer: str = ""
+    model: str = ""
+    prompt: str = ""
+    needs_human: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What would leave: everything that an approval covers."""
+
+    to: tuple[Address, ...]
+    cc: tuple[Address, ...]
+    subject: str
+    text: str
+    attachments: tuple[Attachment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A reply to one email: a draft until approved. ``hash`` covers exactly the envelope."""
+
+    id: ResponseId
+    ticket_id: TicketId
+    email_id: EmailId
+    state: ResponseState
+    version: int
+    hash: str
+    envelope: Envelope
+    draft: Draft
+    created_at: datetime
+    message_id: str = ""
+    edited_by: UserId | None = None
+    approved_by: UserId | None = None
+    approved_at: datetime | None = None
+    send_after: datetime | None = None
+    sent_at: datetime | None = None
+    tries: int = 0
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """A customer conversation we work on.
+
+    ``version`` grows with every change of the ticket or of its response; ``shown_version`` is the
+    version its cards show. ``score`` orders the queue: milliseconds since 1970, earliest first;
+    ``boosts`` are (reason, minutes) taken off the due time. ``instruction`` is what an agent asked
+    of the next draft.
+    """
+
+    id: TicketId
+    mailbox_id: MailboxId
+    state: TicketState
+    version: int
+    shown_version: int
+    subject: str
+    created_at: datetime
+    updated_at: datetime
+    urgency: Urgency = Urgency.NORMAL
+    due_at: datetime | None = None
+    score: float = 0.0
+    boosts: tuple[tuple[str, int], ...] = ()
+    assignee: UserId | None = None
+    editing: UserId | None = None
+    editing_since: datetime | None = None
+    instruction: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Somebody of ours. ``team`` "" belongs to every team."""
+
+    id: UserId
+    email: str
+    name: str
+    role: Role
+    team: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """An account we read and send from. ``kind`` names the provider; ``checkpoint`` is what the
+    provider needs to go on reading (its own text); ``problem`` is empty or a sentence; agents of
+    other teams than ``team`` do not see its tickets ("" is everybody's)."""
+
+    id: MailboxId
+    name: str
+    address: str
+    kind: str
+    team: str = ""
+    checkpoint: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a card is shown: a message in a channel of a network."""
+
+    network: Network
+    channel: str
+    message: str
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TicketView:
+    """Everything a card or a command says about a ticket, read in one transaction.
+
+    ``email`` is the customer's latest mail, ``mails`` how many there are, ``names`` the display
+    names of all users mentioned by id, ``last`` the latest audit entry that a person should see
+    ("sent by Ann at …"), as (verb, user id or None, time).
+    """
+
+    ticket: Ticket
+    mailbox: Mailbox
+    email: Email
+    mails: int
+    classification: Classification | None
+    response: Response | None
+    names: dict[UserId, str]
+    last: tuple[Verb, UserId | None, datetime] | None = None

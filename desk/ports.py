@@ -1,0 +1,38 @@
+"""Ports that several packages hold: the clock, and the queue of jobs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Protocol
+
+from desk.model import Step
+
+
+class Clock(Protocol):
+    """Where time comes from; tests fast-forward it."""
+
+    def now(self) -> datetime:
+        """The time now, aware, in UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class Queue(Protocol):
+    """The mail line. It is only an index of what the database says is due: a lost job is put
+    back by the sweep, so callers may carry on when ``put`` raises Transient."""
+
+    async def put(
+        self, step: Step, id: int, score: float, not_before: datetime | None = None
+    ) -> None:
+        """Make sure that ``step`` runs for ``id`` after this call, lowest ``score`` first.
+
+        A job that waits already is not doubled (the lower score and the earlier time win); one
+        that runs now runs once more afterwards. Raises Transient when Redis is away.
+        """
+        ...

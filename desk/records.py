@@ -1,0 +1,230 @@
+"""Values from and to rows. What is personal goes through the vault as one sealed JSON a row."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import RowMapping
+
+from desk.model import (
+    Address,
+    Attachment,
+    Category,
+    Citation,
+    Classification,
+    Draft,
+    Email,
+    Envelope,
+    Finding,
+    Kind,
+    Label,
+    Mailbox,
+    ParsedEmail,
+    Passage,
+    Response,
+    ResponseState,
+    Role,
+    Sentiment,
+    Severity,
+    Ticket,
+    TicketState,
+    Urgency,
+    User,
+)
+from desk.vault import Vault
+
+Row = RowMapping | Mapping[str, Any]
+
+
+def seal(vault: Vault, value: object, place: str) -> bytes:
+    return vault.seal(orjson.dumps(value), place)
+
+
+def unseal(vault: Vault, sealed: bytes, place: str) -> Any:
+    return orjson.loads(vault.open(sealed, place))
+
+
+def envelope_hash(envelope: Envelope) -> str:
+    """Covers recipients, subject, text and attachments: what an approval is given to."""
+    return hashlib.sha256(orjson.dumps(envelope, option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _addresses(rows: list[Row]) -> tuple[Address, ...]:
+    return tuple(Address(**row) for row in rows)
+
+
+def _attachments(rows: list[Row]) -> tuple[Attachment, ...]:
+    return tuple(Attachment(**row) for row in rows)
+
+
+def parsed_email(row: Row) -> ParsedEmail:
+    """From the sealed JSON of ``emails``."""
+    date = row["date"]
+    return ParsedEmail(
+        **{
+            **row,
+            "references": tuple(row["references"]),
+            "sender": Address(**row["sender"]),
+            "to": _addresses(row["to"]),
+            "cc": _addresses(row["cc"]),
+            "reply_to": _addresses(row["reply_to"]),
+            "date": datetime.fromisoformat(date) if date else None,
+            "attachments": _attachments(row["attachments"]),
+            "kind": Kind(row["kind"]),
+            "defects": tuple(row["defects"]),
+        }
+    )
+
+
+def email(row: Row, vault: Vault) -> Email:
+    sealed = unseal(vault, row["sealed"], f"emails.sealed:{row['id']}")
+    return Email(
+        row["id"], row["mailbox_id"], row["ticket_id"], row["received_at"], parsed_email(sealed)
+    )
+
+
+TICKET_COLUMNS = (
+    "mailbox_id",
+    "version",
+    "shown_version",
+    "created_at",
+    "updated_at",
+    "due_at",
+    "score",
+    "assignee",
+    "editing",
+    "editing_since",
+)
+
+
+def ticket(row: Row, vault: Vault) -> Ticket:
+    sealed = unseal(vault, row["sealed"], f"tickets.sealed:{row['id']}")
+    return Ticket(
+        id=row["id"],
+        state=TicketState(row["state"]),
+        urgency=Urgency(row["urgency"]),
+        boosts=tuple((reason, minutes) for reason, minutes in orjson.loads(row["boosts"])),
+        subject=sealed["subject"],
+        instruction=sealed["instruction"],
+        **{name: row[name] for name in TICKET_COLUMNS},
+    )
+
+
+def ticket_row(ticket: Ticket, vault: Vault) -> dict[str, object]:
+    sealed = {"subject": ticket.subject, "instruction": ticket.instruction}
+    return {
+        **{name: getattr(ticket, name) for name in TICKET_COLUMNS},
+        "state": ticket.state.value,
+        "urgency": ticket.urgency.value,
+        "boosts": orjson.dumps(ticket.boosts).decode(),
+        "sealed": seal(vault, sealed, f"tickets.sealed:{ticket.id}"),
+    }
+
+
+def classification(row: Row, vault: Vault) -> Classification:
+    sealed = unseal(vault, row["sealed"], f"classifications.sealed:{row['id']}")
+    return Classification(
+        Label(Sentiment(row["sentiment"]), row["sentiment_confidence"]),
+        Label(Urgency(row["urgency"]), row["urgency_confidence"]),
+        Label(Category(row["category"]), row["category_confidence"]),
+        tuple(sealed["reasons"]),
+        tuple(filter(None, row["unsure"].split(","))),
+        row["model"],
+    )
+
+
+def classification_row(known: Classification) -> dict[str, object]:
+    """The plain columns; ``reasons`` may quote the mail and are sealed."""
+    return {
+        "sentiment": known.sentiment.label.value,
+        "sentiment_confidence": known.sentiment.confidence,
+        "urgency": known.urgency.label.value,
+        "urgency_confidence": known.urgency.confidence,
+        "category": known.category.label.value,
+        "category_confidence": known.category.confidence,
+        "unsure": ",".join(known.unsure),
+        "model": known.model,
+    }
+
+
+RESPONSE_COLUMNS = (
+    "ticket_id",
+    "email_id",
+    "version",
+    "hash",
+    "created_at",
+    "message_id",
+    "edited_by",
+    "approved_by",
+    "approved_at",
+    "send_after",
+    "sent_at",
+    "tries",
+)
+
+
+def response(row: Row, vault: Vault) -> Response:
+    sealed = unseal(vault, row["sealed"], f"responses.sealed:{row['id']}")
+    envelope = sealed["envelope"]
+    draft = Draft(
+        text=sealed["text"],
+        citations=tuple(Citation(c["n"], Passage(**c["passage"])) for c in sealed["citations"]),
+        findings=tuple(
+            Finding(f["check"], Severity(f["severity"]), f["reason"]) for f in sealed["findings"]
+        ),
+        score=row["score"],
+        writer=row["writer"],
+        model=row["model"],
+        prompt=row["prompt"],
+        needs_human=sealed["needs_human"],
+        reason=sealed["reason"],
+    )
+    return Response(
+        id=row["id"],
+        state=ResponseState(row["state"]),
+        envelope=Envelope(
+            _addresses(envelope["to"]),
+            _addresses(envelope["cc"]),
+            envelope["subject"],
+            envelope["text"],
+            _attachments(envelope["attachments"]),
+        ),
+        draft=draft,
+        failure=sealed["failure"],
+        **{name: row[name] for name in RESPONSE_COLUMNS},
+    )
+
+
+def response_row(response: Response, vault: Vault) -> dict[str, object]:
+    draft = response.draft
+    sealed = {
+        "envelope": response.envelope,
+        "text": draft.text,
+        "citations": draft.citations,
+        "findings": draft.findings,
+        "needs_human": draft.needs_human,
+        "reason": draft.reason,
+        "failure": response.failure,
+    }
+    return {
+        **{name: getattr(response, name) for name in RESPONSE_COLUMNS},
+        "state": response.state.value,
+        "writer": draft.writer,
+        "model": draft.model,
+        "prompt": draft.prompt,
+        "score": draft.score,
+        "sealed": seal(vault, sealed, f"responses.sealed:{response.id}"),
+    }
+
+
+def user(row: Row, vault: Vault) -> User:
+    sealed = unseal(vault, row["sealed"], f"users.sealed:{row['id']}")
+    return User(row["id"], sealed["email"], sealed["name"], Role(row["role"]), row["team"])
+
+
+def mailbox(row: Row) -> Mailbox:
+    return Mailbox(**{name: row[name] for name in Mailbox.__slots__})

@@ -1,0 +1,162 @@
+"""What follows from what is known: urgency floors, due times, the score, the next step. Pure.
+
+Rules may only raise the urgency that triage found: no words in a mail can lower it.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from desk.errors import Misconfigured
+from desk.model import (
+    Classification,
+    Kind,
+    Label,
+    Response,
+    ResponseState,
+    Sentiment,
+    Step,
+    Ticket,
+    TicketState,
+    Urgency,
+)
+
+MAX_BOOST = 120
+"""Minutes; however many reasons there are, none overtakes by more than this."""
+
+RULE_TEXT_LIMIT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A mail in which one of ``patterns`` occurs is at least this urgent."""
+
+    name: str
+    urgency: Urgency
+    patterns: tuple[re.Pattern[str], ...]
+
+
+def read_rules(text: str) -> tuple[Rule, ...]:
+    """Rules from TOML: ``[[rule]]`` tables with name, urgency and a list ``any`` of regular
+    expressions. Raises Misconfigured naming the rule that is wrong."""
+    try:
+        tables = tomllib.loads(text).get("rule", [])
+    except tomllib.TOMLDecodeError as error:
+        raise Misconfigured(f"The rules are not valid TOML: {error}") from error
+    return tuple(_rule(table, number) for number, table in enumerate(tables, 1))
+
+
+def _rule(table: Mapping[str, object], number: int) -> Rule:
+    name = str(table.get("name", f"number {number}"))
+    patterns = table.get("any")
+    try:
+        if not isinstance(patterns, list) or not patterns:
+            raise ValueError("it needs a list 'any' of expressions")
+        compiled = tuple(re.compile(str(pattern), re.IGNORECASE) for pattern in patterns)
+        return Rule(name, Urgency(str(table.get("urgency"))), compiled)
+    except (ValueError, re.error) as error:
+        raise Misconfigured(f"The rule {name!r} is wrong: {error}") from error
+
+
+def floor(text: str, rules: Iterable[Rule]) -> tuple[Urgency, tuple[str, ...]]:
+    """The highest urgency that a rule demands, and the words that made it so, quoted."""
+    hits = [
+        (rule.urgency, " ".join(match.group().split()))
+        for rule in rules
+        for match in [_first(rule.patterns, text[:RULE_TEXT_LIMIT])]
+        if match
+    ]
+    if not hits:
+        return Urgency.LOW, ()
+    top = max((urgency for urgency, _ in hits), key=lambda urgency: urgency.rank)
+    words = dict.fromkeys(words for urgency, words in hits if urgency is top)
+    return top, tuple(f"“{word}”" for word in words)
+
+
+def _first(patterns: Sequence[re.Pattern[str]], text: str) -> re.Match[str] | None:
+    return next((match for pattern in patterns if (match := pattern.search(text))), None)
+
+
+def raised(
+    known: Classification, text: str, kind: Kind, unanswered: int, rules: Iterable[Rule]
+) -> Classification:
+    """The classification with its urgency raised to what the rules demand.
+
+    ``unanswered`` counts the customer's mails since our last reply, this one included. Automatic
+    mail is never raised: it repeats our own words.
+    """
+    if kind not in (Kind.PERSON, Kind.ENCRYPTED):
+        return known
+    least, reasons = floor(text, rules)
+    if unanswered >= 3:
+        reasons = (*reasons, f"{_ordinal(unanswered)} mail without an answer")
+        least = max(least, Urgency.HIGH, key=lambda urgency: urgency.rank)
+    if least.rank < known.urgency.label.rank:
+        return known
+    if least is known.urgency.label:
+        return replace(known, reasons=(*known.reasons, *reasons))
+    unsure = tuple(part for part in known.unsure if part != "urgency")
+    urgency = Label(least, 1.0)
+    return replace(known, urgency=urgency, reasons=(*known.reasons, *reasons), unsure=unsure)
+
+
+def _ordinal(number: int) -> str:
+    return {3: "third", 4: "fourth", 5: "fifth"}.get(number, f"{number}th")
+
+
+def boosts(known: Classification, mails: int) -> tuple[tuple[str, int], ...]:
+    """Reasons to come earlier than the due time says, with the minutes each is worth."""
+    found = []
+    if known.sentiment.label is Sentiment.NEGATIVE and known.sentiment.confidence >= 0.8:
+        found.append(("very unhappy", 20))
+    if mails > 1:
+        found.append((f"wrote {mails} times", min(15 * (mails - 1), 45)))
+    return tuple(found)
+
+
+def due_at(received: datetime, urgency: Urgency, sla: Mapping[Urgency, timedelta]) -> datetime:
+    """When the first reply is due."""
+    return received + sla[urgency]
+
+
+def score(due: datetime, boosts: Iterable[tuple[str, int]]) -> float:
+    """Milliseconds since 1970; the earliest is served first. Scores stand still and time does
+    not, so whoever waits grows older without being touched."""
+    minutes = min(sum(minutes for _, minutes in boosts), MAX_BOOST)
+    return (due - timedelta(minutes=minutes)).timestamp() * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A step that a record's state asks for."""
+
+    step: Step
+    id: int
+    score: float
+    not_before: datetime | None = None
+
+
+def jobs(ticket: Ticket, response: Response | None) -> list[Job]:
+    """What should be queued for a ticket now: it follows from the states alone, so that a sweep
+    can always put back what was lost."""
+    wanted = []
+    if ticket.state is TicketState.NEW:
+        wanted.append(Job(Step.TRIAGE, ticket.id, ticket.score))
+    if ticket.state is TicketState.TRIAGED:
+        wanted.append(Job(Step.DRAFTING, ticket.id, ticket.score))
+    if response and response.state in (
+        ResponseState.APPROVED,
+        ResponseState.SENDING,
+        ResponseState.UNKNOWN,
+    ):
+        wanted.append(Job(Step.SENDING, response.id, ticket.score, response.send_after))
+    if ticket.shown_version < ticket.version and ticket.state not in (
+        TicketState.NEW,
+        TicketState.TRIAGED,
+    ):
+        wanted.append(Job(Step.SHOW, ticket.id, ticket.score))
+    return wanted

@@ -1,0 +1,77 @@
+"""How a ticket stands, in one sentence: the status line of a card and the answer to a late click.
+
+Times inside of texts are written by ``when`` as marks that each network draws in the reader's zone.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from desk.model import ResponseState, TicketState, TicketView, UserId, Verb
+
+MARK = re.compile("\ue000(\\d+)\ue001")
+"""A time mark: seconds since 1970 between two private-use characters, which no mail text keeps."""
+
+
+def when(at: datetime) -> str:
+    return f"\ue000{int(at.timestamp())}\ue001"
+
+
+def unmarked(text: str, zone: ZoneInfo) -> str:
+    """Marks written out as ``HH:MM`` in ``zone``, for places that cannot draw them.
+
+    >>> unmarked("Sent by Ann, \ue0001764333060\ue001", ZoneInfo("UTC"))
+    'Sent by Ann, 12:31'
+    """
+    return MARK.sub(lambda mark: datetime.fromtimestamp(int(mark[1]), zone).strftime("%H:%M"), text)
+
+
+def standing(view: TicketView) -> str:
+    """Empty while the ticket simply waits for somebody."""
+    response = view.response
+    if response is not None and (line := _of_response(view)):
+        return line
+    if view.ticket.state is TicketState.CLOSED:
+        return f"Closed by {_actor(view)}"
+    if view.ticket.state in (TicketState.NEW, TicketState.TRIAGED):
+        return "Being read and drafted"
+    if view.ticket.editing is not None:
+        return f"{_name(view, view.ticket.editing)} is editing"
+    return ""
+
+
+def _of_response(view: TicketView) -> str:
+    response = view.response
+    if response is None:
+        return ""
+    match response.state:
+        case ResponseState.APPROVED if response.tries:
+            return "Not sent yet: the mail server is not ready. It is tried again by itself"
+        case ResponseState.APPROVED:
+            leaves = f" at {when(response.send_after)}" if response.send_after else ""
+            return f"Approved by {_name(view, response.approved_by)}, leaves{leaves}"
+        case ResponseState.SENDING:
+            return "Being sent"
+        case ResponseState.SENT:
+            at = f", {when(response.sent_at)}" if response.sent_at else ""
+            return f"Sent by {_name(view, response.approved_by)}{at}"
+        case ResponseState.UNKNOWN:
+            return "Not sure that it left: looking into the sent mail"
+        case ResponseState.FAILED:
+            return f"Not sent: {response.failure}"
+        case ResponseState.RETIRED if view.last and view.last[0] is Verb.REJECT:
+            return f"Draft rejected by {_actor(view)}"
+    return ""
+
+
+def _actor(view: TicketView) -> str:
+    if view.last is None:
+        return "the desk"
+    _, user, at = view.last
+    return f"{_name(view, user)}, {when(at)}"
+
+
+def _name(view: TicketView, user: UserId | None) -> str:
+    return "the desk" if user is None else view.names.get(user, "somebody")

@@ -1,0 +1,189 @@
+"""The records: reading them here, writing them through a Change.
+
+SQL is the truth; Redis only says what is next. The same code runs on SQLite and PostgreSQL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Self
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from desk import audit, records
+from desk.change import Change
+from desk.engine import create_engine, translated
+from desk.errors import Permanent
+from desk.model import (
+    Email,
+    EmailId,
+    Mailbox,
+    MailboxId,
+    Network,
+    Place,
+    Response,
+    ResponseId,
+    ResponseState,
+    Ticket,
+    TicketId,
+    TicketState,
+    TicketView,
+    User,
+    UserId,
+)
+from desk.ports import Clock, SystemClock
+from desk.tables import audit_logs, cards, emails, identities, mailboxes, responses, tickets, users
+from desk.vault import Vault
+from desk.views import read_views
+
+
+class Store:
+    """Reads and writes the desk's records. ``async with Store.open(url, vault) as store``."""
+
+    def __init__(self, engine: AsyncEngine, vault: Vault, clock: Clock | None = None) -> None:
+        self.engine = engine
+        self.vault = vault
+        self.clock = clock or SystemClock()
+
+    @classmethod
+    def open(cls, url: str, vault: Vault, clock: Clock | None = None) -> Self:
+        return cls(create_engine(url), vault, clock)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.engine.dispose()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """A read transaction; database trouble is Transient."""
+        with translated():
+            async with self.engine.connect() as connection, connection.begin():
+                yield connection
+
+    @asynccontextmanager
+    async def change(self, actor: UserId | None = None) -> AsyncIterator[Change]:
+        """A write transaction by ``actor`` (None: the desk itself)."""
+        with translated():
+            async with self.engine.connect() as connection:
+                await connection.execution_options(writes=True)
+                async with connection.begin():
+                    yield Change(connection, self.vault, self.clock, actor)
+
+    async def ticket(self, id: TicketId) -> Ticket:
+        row = await self._one(select(tickets).where(tickets.c.id == id), f"ticket #{id}")
+        return records.ticket(row, self.vault)
+
+    async def response(self, id: ResponseId) -> Response:
+        row = await self._one(select(responses).where(responses.c.id == id), f"response {id}")
+        return records.response(row, self.vault)
+
+    async def email(self, id: EmailId) -> Email:
+        row = await self._one(select(emails).where(emails.c.id == id), f"email {id}")
+        return records.email(row, self.vault)
+
+    async def conversation(self, id: TicketId) -> list[Email]:
+        """All mails of a ticket, oldest first."""
+        query = select(emails).where(emails.c.ticket_id == id).order_by(emails.c.id)
+        async with self.read() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return [records.email(row, self.vault) for row in rows]
+
+    async def mailbox(self, id: MailboxId) -> Mailbox:
+        row = await self._one(select(mailboxes).where(mailboxes.c.id == id), f"mailbox {id}")
+        return records.mailbox(row)
+
+    async def mailboxes(self) -> list[Mailbox]:
+        async with self.read() as connection:
+            rows = (await connection.execute(select(mailboxes).order_by(mailboxes.c.id))).mappings()
+            return [records.mailbox(row) for row in rows]
+
+    async def user(self, id: UserId) -> User:
+        row = await self._one(select(users).where(users.c.id == id), f"user {id}")
+        return records.user(row, self.vault)
+
+    async def user_by_email(self, email: str) -> User | None:
+        query = select(users).where(users.c.email_index == self.vault.blind(email))
+        return await self._user(query)
+
+    async def user_by_identity(self, network: Network, external_id: str) -> User | None:
+        query = (
+            select(users)
+            .join(identities)
+            .where(identities.c.network == network, identities.c.external_id == external_id)
+        )
+        return await self._user(query)
+
+    async def users(self) -> list[User]:
+        async with self.read() as connection:
+            rows = (await connection.execute(select(users).order_by(users.c.id))).mappings()
+            return [records.user(row, self.vault) for row in rows]
+
+    async def places(self, id: TicketId) -> list[Place]:
+        """Where the cards of a ticket are shown."""
+        async with self.read() as connection:
+            rows = await connection.execute(select(cards).where(cards.c.ticket_id == id))
+            return [
+                Place(Network(row.network), row.channel, row.message, row.version) for row in rows
+            ]
+
+    async def view(self, id: TicketId) -> TicketView:
+        """Everything a card says about a ticket. Raises Permanent when there is none."""
+        views = await self.views([id])
+        if not views:
+            raise Permanent(f"There is no ticket #{id}")
+        return views[0]
+
+    async def views(self, ids: Sequence[TicketId]) -> list[TicketView]:
+        """Views in the order of ``ids``; unknown ids are left out."""
+        async with self.read() as connection:
+            return await read_views(connection, self.vault, ids)
+
+    async def waiting(
+        self, mailboxes: Sequence[MailboxId], limit: int, assignee: UserId | None = None
+    ) -> list[TicketId]:
+        """The tickets of these mailboxes that want a person, in the order of the queue."""
+        query = (
+            select(tickets.c.id)
+            .where(tickets.c.state == TicketState.OPEN, tickets.c.mailbox_id.in_(mailboxes))
+            .order_by(tickets.c.score, tickets.c.id)
+            .limit(limit)
+        )
+        if assignee is not None:
+            query = query.where(tickets.c.assignee == assignee)
+        async with self.read() as connection:
+            return list((await connection.scalars(query)).all())
+
+    async def counts(self) -> dict[str, int]:
+        """How many tickets are in each state, and ``sent`` replies."""
+        by_state = select(tickets.c.state, func.count()).group_by(tickets.c.state)
+        sent = select(func.count()).where(responses.c.state == ResponseState.SENT)
+        async with self.read() as connection:
+            counted = {state: n for state, n in (await connection.execute(by_state)).all()}
+            return {**counted, "sent": (await connection.scalar(sent)) or 0}
+
+    async def history(self, id: TicketId) -> list[audit.AuditLog]:
+        """The audit entries of a ticket, oldest first."""
+        query = select(audit_logs).where(audit_logs.c.ticket_id == id).order_by(audit_logs.c.n)
+        async with self.read() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return [audit.AuditLog(**row) for row in rows]
+
+    async def verify(self) -> audit.Verdict:
+        async with self.read() as connection:
+            return await audit.verify(connection)
+
+    async def _one(self, query: Any, what: str) -> records.Row:
+        async with self.read() as connection:
+            row = (await connection.execute(query)).mappings().one_or_none()
+        if row is None:
+            raise Permanent(f"There is no {what}")
+        return row
+
+    async def _user(self, query: Any) -> User | None:
+        async with self.read() as connection:
+            row = (await connection.execute(query)).mappings().one_or_none()
+        return records.user(row, self.vault) if row else None

@@ -1,0 +1,115 @@
+"""Reading all that cards and commands say about tickets, in one transaction and few queries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from sqlalchemy import Select, Table, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from desk import records
+from desk.model import Email, Response, Ticket, TicketId, TicketView, UserId, Verb
+from desk.records import Row
+from desk.tables import audit_logs, classifications, emails, mailboxes, responses, tickets, users
+from desk.vault import Vault
+
+
+async def read_views(
+    connection: AsyncConnection, vault: Vault, ids: Sequence[TicketId]
+) -> list[TicketView]:
+    """Views in the order of ``ids``; unknown ids are left out."""
+    rows = await _rows(connection, select(tickets).where(tickets.c.id.in_(ids)))
+    found = {row["id"]: records.ticket(row, vault) for row in rows}
+    latest = await _latest(connection, emails, ids)
+    mails = {id: records.email(row, vault) for id, row in latest.items()}
+    answers = {
+        id: records.response(row, vault)
+        for id, row in (await _latest(connection, responses, ids)).items()
+    }
+    known = await _rows(
+        connection,
+        select(classifications).where(
+            classifications.c.email_id.in_([mail.id for mail in mails.values()])
+        ),
+    )
+    labels = {row["email_id"]: records.classification(row, vault) for row in known}
+    boxes = {row["id"]: records.mailbox(row) for row in await _rows(connection, select(mailboxes))}
+    counts = await _counts(connection, ids)
+    last = await _last(connection, ids)
+    names = await _names(connection, vault, _mentioned(found, answers, last))
+    return [
+        TicketView(
+            ticket=found[id],
+            mailbox=boxes[found[id].mailbox_id],
+            email=mails[id],
+            mails=counts[id],
+            classification=labels.get(mails[id].id),
+            response=_current(answers.get(id), mails[id]),
+            names=names,
+            last=last.get(id),
+        )
+        for id in ids
+        if id in found
+    ]
+
+
+def _current(response: Response | None, email: Email) -> Response | None:
+    """A response to an earlier mail says nothing about this one, unless it may still leave."""
+    if response is None or response.email_id == email.id:
+        return response
+    return response if response.state in ("sending", "unknown", "failed") else None
+
+
+async def _rows(connection: AsyncConnection, query: Select[tuple[object, ...]]) -> list[Row]:
+    return list((await connection.execute(query)).mappings().all())
+
+
+async def _latest(
+    connection: AsyncConnection, table: Table, ids: Sequence[TicketId]
+) -> dict[TicketId, Row]:
+    newest = (
+        select(func.max(table.c.id)).where(table.c.ticket_id.in_(ids)).group_by(table.c.ticket_id)
+    )
+    rows = await _rows(connection, select(table).where(table.c.id.in_(newest)))
+    return {row["ticket_id"]: row for row in rows}
+
+
+async def _counts(connection: AsyncConnection, ids: Sequence[TicketId]) -> dict[TicketId, int]:
+    query = (
+        select(emails.c.ticket_id, func.count())
+        .where(emails.c.ticket_id.in_(ids))
+        .group_by(emails.c.ticket_id)
+    )
+    return {id: n for id, n in (await connection.execute(query)).all()}
+
+
+async def _last(
+    connection: AsyncConnection, ids: Sequence[TicketId]
+) -> dict[TicketId, tuple[Verb, UserId | None, datetime]]:
+    """The newest entry by a person, of each ticket."""
+    newest = (
+        select(func.max(audit_logs.c.n))
+        .where(audit_logs.c.ticket_id.in_(ids), audit_logs.c.actor.is_not(None))
+        .group_by(audit_logs.c.ticket_id)
+    )
+    rows = await _rows(connection, select(audit_logs).where(audit_logs.c.n.in_(newest)))
+    return {row["ticket_id"]: (Verb(row["verb"]), row["actor"], row["at"]) for row in rows}
+
+
+def _mentioned(
+    found: dict[TicketId, Ticket],
+    answers: dict[TicketId, Response],
+    last: dict[TicketId, tuple[Verb, UserId | None, datetime]],
+) -> set[UserId]:
+    by_ticket = (id for t in found.values() for id in (t.assignee, t.editing))
+    by_response = (id for r in answers.values() for id in (r.edited_by, r.approved_by))
+    by_entry = (actor for _, actor, _ in last.values())
+    return {id for ids in (by_ticket, by_response, by_entry) for id in ids if id is not None}
+
+
+async def _names(
+    connection: AsyncConnection, vault: Vault, ids: Iterable[UserId]
+) -> dict[UserId, str]:
+    rows = await _rows(connection, select(users).where(users.c.id.in_(ids)))
+    return {row["id"]: records.user(row, vault).name for row in rows}
