@@ -4,12 +4,12 @@ the same transaction; states move only along the tables of desk.model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Table, insert, select, update
+from sqlalchemy import Select, Table, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -49,6 +49,7 @@ from desk.tables import (
     classifications,
     dead_letters,
     emails,
+    escalations,
     identities,
     knowledge_base,
     mailboxes,
@@ -101,6 +102,39 @@ class Change:
         query = select(responses).where(responses.c.ticket_id == id, responses.c.state.in_(LIVE))
         row = (await self.connection.execute(query)).mappings().one_or_none()
         return records.response(row, self.vault) if row else None
+
+    async def ticket_of_messages(self, mailbox: MailboxId, ids: Sequence[str]) -> Ticket | None:
+        """The newest ticket that a mail or reply with one of these Message-IDs belongs to."""
+        received = select(emails.c.ticket_id).where(
+            emails.c.mailbox_id == mailbox, emails.c.message_id.in_(ids)
+        )
+        sent = (
+            select(responses.c.ticket_id)
+            .join(tickets, tickets.c.id == responses.c.ticket_id)
+            .where(tickets.c.mailbox_id == mailbox, responses.c.message_id.in_(ids))
+        )
+        query = select(tickets).where(tickets.c.id.in_(received.union(sent)))
+        return await self._newest_ticket(query)
+
+    async def ticket_of_subject(
+        self, mailbox: MailboxId, subject_key: str, sender: str, since: datetime
+    ) -> Ticket | None:
+        """The newest ticket with this subject to which this sender has written since."""
+        from_sender = select(emails.c.ticket_id).where(
+            emails.c.sender_index == self.vault.blind(sender)
+        )
+        query = select(tickets).where(
+            tickets.c.mailbox_id == mailbox,
+            tickets.c.subject_index == self.vault.blind(subject_key),
+            tickets.c.updated_at >= since,
+            tickets.c.id.in_(from_sender),
+        )
+        return await self._newest_ticket(query)
+
+    async def _newest_ticket(self, query: Select[Any]) -> Ticket | None:
+        newest = query.order_by(tickets.c.id.desc()).limit(1)
+        row = (await self.connection.execute(newest)).mappings().one_or_none()
+        return records.ticket(row, self.vault) if row else None
 
     # -- tickets and their mails
 
@@ -246,6 +280,28 @@ class Change:
             update(tickets)
             .where(tickets.c.id == id, tickets.c.shown_version < version)
             .values(shown_version=version)
+        )
+
+    # -- escalations
+
+    async def escalate(self, ticket: Ticket, rung: str) -> bool:
+        """Note that the managers are to be told; False when that was noted before."""
+        row = {
+            "ticket_id": ticket.id,
+            "rung": rung,
+            "clock": 0,
+            "due_at": ticket.due_at or self.now,
+        }
+        keys = ["ticket_id", "rung", "clock"]
+        is_new = await self._insert_or_ignore(escalations, row, keys)
+        if is_new:
+            await self._audit("escalate", f"ticket:{ticket.id}", ticket.id, {"rung": rung})
+        return is_new
+
+    async def record_fired(self, id: int) -> None:
+        """The managers were told."""
+        await self.connection.execute(
+            update(escalations).where(escalations.c.id == id).values(fired_at=self.now)
         )
 
     # -- the rest

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from typing import Any, Self
 
 from sqlalchemy import func, select
@@ -34,9 +35,22 @@ from desk.model import (
     UserId,
 )
 from desk.ports import Clock, SystemClock
-from desk.tables import audit_logs, cards, emails, identities, mailboxes, responses, tickets, users
+from desk.tables import (
+    audit_logs,
+    cards,
+    emails,
+    escalations,
+    identities,
+    mailboxes,
+    responses,
+    tickets,
+    users,
+)
 from desk.vault import Vault
 from desk.views import read_views
+
+BREACH = "breach"
+ON_THE_WAY = (ResponseState.APPROVED, ResponseState.SENDING, ResponseState.UNKNOWN)
 
 
 class Store:
@@ -156,6 +170,44 @@ class Store:
             query = query.where(tickets.c.assignee == assignee)
         async with self.read() as connection:
             return list((await connection.scalars(query)).all())
+
+    async def unfinished(self) -> list[tuple[Ticket, Response | None]]:
+        """The tickets whose state, or whose response's state, asks for a step (desk.rules.jobs)."""
+        working = select(responses.c.ticket_id).where(responses.c.state.in_(ON_THE_WAY))
+        query = select(tickets).where(
+            tickets.c.state.in_((TicketState.NEW, TicketState.TRIAGED))
+            | (tickets.c.shown_version < tickets.c.version)
+            | tickets.c.id.in_(working)
+        )
+        live = select(responses).where(responses.c.state.in_(ON_THE_WAY))
+        async with self.read() as connection:
+            rows = (await connection.execute(query.order_by(tickets.c.score))).mappings().all()
+            found = (await connection.execute(live)).mappings().all()
+        by_ticket = {row["ticket_id"]: records.response(row, self.vault) for row in found}
+        return [(records.ticket(row, self.vault), by_ticket.get(row["id"])) for row in rows]
+
+    async def overdue(self, now: datetime) -> list[Ticket]:
+        """Open tickets past their due time whose breach nobody was told of."""
+        told = select(escalations.c.ticket_id).where(escalations.c.rung == BREACH)
+        query = select(tickets).where(
+            tickets.c.state == TicketState.OPEN,
+            tickets.c.due_at < now,
+            tickets.c.id.not_in(told),
+        )
+        async with self.read() as connection:
+            rows = (await connection.execute(query.order_by(tickets.c.score))).mappings().all()
+        return [records.ticket(row, self.vault) for row in rows]
+
+    async def unfired(self) -> list[int]:
+        """Escalations of which the managers were not told yet."""
+        query = select(escalations.c.id).where(escalations.c.fired_at.is_(None))
+        async with self.read() as connection:
+            return list((await connection.scalars(query)).all())
+
+    async def escalation(self, id: int) -> tuple[TicketId, bool]:
+        """The ticket of an escalation, and whether the managers were told."""
+        row = await self._one(select(escalations).where(escalations.c.id == id), f"escalation {id}")
+        return row["ticket_id"], row["fired_at"] is not None
 
     async def counts(self) -> dict[str, int]:
         """How many tickets are in each state, and ``sent`` replies."""

@@ -1,0 +1,125 @@
+"""Where tickets are shown: serves the steps ``show`` and ``alert``.
+
+A ticket may be shown in several places; each is updated in place and nothing is posted twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import structlog
+
+from bot.card import Card, ticket_card
+from desk.errors import Permanent, Transient
+from desk.model import Network, Place, TicketId, TicketState, TicketView, Urgency
+from desk.store import Store
+
+log = structlog.get_logger()
+
+POST_INTERVAL = 1.0
+"""Seconds between posts in one channel. Slack allows about one a second and hides more without an
+error (https://docs.slack.dev/apis/web-api/rate-limits)."""
+
+
+class Gone(Permanent):
+    """The message that should be updated no longer exists; it is posted anew."""
+
+
+class Chat(Protocol):
+    """A network that cards are posted to. Errors are Transient (Throttled) or Permanent."""
+
+    async def post(self, channel: str, card: Card) -> str:
+        """Post a card; the message's id on this network, to update it by."""
+        ...
+
+    async def update(self, channel: str, message: str, card: Card) -> None:
+        """Draw a card anew where it is. Raises Gone when the message was deleted."""
+        ...
+
+    async def tell(self, channel: str, text: str) -> None:
+        """Say something without a card."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Tickets at least this urgent are posted to this channel at once."""
+
+    network: Network
+    channel: str
+    urgency: Urgency = Urgency.LOW
+
+
+@dataclass(slots=True)
+class Board:
+    """``changed`` tells the console pages of all bot processes that a ticket changed."""
+
+    store: Store
+    chats: Mapping[Network, Chat]
+    routes: Sequence[Route]
+    changed: Callable[[TicketId], Awaitable[None]]
+    _last_post: dict[tuple[Network, str], float] = field(default_factory=dict)
+
+    async def show(self, id: TicketId) -> None:
+        """Post or update the ticket's cards everywhere; the step ``show``."""
+        view = await self.store.view(id)
+        card = ticket_card(view, self.store.clock.now())
+        await self.changed(id)
+        known = {(place.network, place.channel): place for place in await self.store.places(id)}
+        for place in known.values():
+            if place.version < view.ticket.version and place.network in self.chats:
+                await self._update(id, place, card)
+        for route in self._routes(view):
+            if (route.network, route.channel) not in known:
+                await self.post(id, route.network, route.channel, card)
+        async with self.store.change() as change:
+            await change.record_shown(id, view.ticket.version)
+
+    async def post(self, id: TicketId, network: Network, channel: str, card: Card) -> None:
+        """Post a card in a channel and remember where."""
+        await self._wait_for_turn(network, channel)
+        message = await self.chats[network].post(channel, card)
+        await self.record(id, Place(network, channel, message, card.version))
+
+    async def record(self, id: TicketId, place: Place) -> None:
+        async with self.store.change() as change:
+            await change.record_place(id, place)
+
+    async def _update(self, id: TicketId, place: Place, card: Card) -> None:
+        try:
+            await self.chats[place.network].update(place.channel, place.message, card)
+        except Gone:
+            await self.post(id, place.network, place.channel, card)
+            return
+        except Permanent as error:
+            # one channel that we were removed from must not stop the others
+            log.warning("card not updated", ticket=id, network=place.network, error=str(error))
+        await self.record(id, Place(place.network, place.channel, place.message, card.version))
+
+    def _routes(self, view: TicketView) -> list[Route]:
+        """Only what waits for somebody is posted by itself."""
+        if view.ticket.state is not TicketState.OPEN:
+            return []
+        rank = view.ticket.urgency.rank
+        return [r for r in self.routes if r.urgency.rank <= rank and r.network in self.chats]
+
+    async def _wait_for_turn(self, network: Network, channel: str) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        turn = max(now, self._last_post.get((network, channel), 0.0) + POST_INTERVAL)
+        self._last_post[network, channel] = turn
+        await asyncio.sleep(turn - now)
+
+    async def alert(self, channels: Sequence[Route], text: str) -> None:
+        """Say something to the managers, in each of their channels; one that fails is retried."""
+        failed: Transient | None = None
+        for route in channels:
+            try:
+                await self.chats[route.network].tell(route.channel, text)
+            except Transient as error:
+                failed = error
+        if failed:
+            raise failed

@@ -1,0 +1,341 @@
+"""What a card says, before any network's JSON: built once, drawn by each network in its own way.
+
+Customer text reaches a card as it is; escaping is the drawing's business. Times are marks made by
+``desk.standing.when``.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from desk.actions import Seen
+from desk.model import (
+    Classification,
+    Finding,
+    Kind,
+    Response,
+    ResponseState,
+    Severity,
+    TicketId,
+    TicketState,
+    TicketView,
+    Urgency,
+    Verb,
+)
+from desk.standing import standing, when
+
+QUOTE_LIMIT = 600
+PRIVATE_USE = re.compile("[\ue000\ue001]")
+
+
+class Tone(StrEnum):
+    """How the head of a card looks; its words say the same."""
+
+    ALARM = "alarm"  # critical
+    WARNING = "warning"  # high
+    CALM = "calm"
+    DONE = "done"  # nothing to do any more
+
+
+class Look(StrEnum):
+    PRIMARY = "primary"
+    DANGER = "danger"
+    PLAIN = "plain"
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """Something to do. ``confirm`` is a question to say yes to first; ``asks`` opens a field for
+    text, already filled with ``text``; ``is_quiet`` puts it behind More."""
+
+    verb: Verb
+    label: str
+    look: Look = Look.PLAIN
+    confirm: str = ""
+    asks: str = ""
+    text: str = ""
+    is_quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One ticket. ``line`` is its notification: all that matters in one sentence."""
+
+    ticket_id: TicketId
+    version: int
+    seen: Seen | None
+    tone: Tone
+    title: str
+    who: str
+    due: str
+    status: str
+    facts: tuple[tuple[str, str], ...]
+    quote: str
+    below_quote: str
+    draft: str
+    no_draft: str
+    findings: tuple[Finding, ...]
+    sources: tuple[tuple[int, str], ...]
+    buttons: tuple[Button, ...]
+    footer: str
+    line: str
+
+
+def ticket_card(view: TicketView, now: datetime) -> Card:
+    """The card of a ticket as it stands."""
+    ticket, response = view.ticket, view.response
+    title = clean(ticket.subject) or "(no subject)"
+    is_done = _is_done(view)
+    return Card(
+        ticket_id=ticket.id,
+        version=ticket.version,
+        seen=Seen(response.id, response.version, response.hash) if response else None,
+        tone=Tone.DONE if is_done else _tone(ticket.urgency),
+        title=title,
+        who=_who(view),
+        due="" if is_done else _due(view, now),
+        status=standing(view),
+        facts=_facts(view),
+        quote=_quote(view),
+        below_quote=_below_quote(view),
+        draft=_draft(response),
+        no_draft=_no_draft(view),
+        findings=response.draft.findings if response and _draft(response) else (),
+        sources=_sources(response),
+        buttons=_buttons(view),
+        footer=_footer(view),
+        line=_line(view, title),
+    )
+
+
+def clean(text: str) -> str:
+    """Without the characters that mark times."""
+    return PRIVATE_USE.sub("", text)
+
+
+def _tone(urgency: Urgency) -> Tone:
+    return {Urgency.CRITICAL: Tone.ALARM, Urgency.HIGH: Tone.WARNING}.get(urgency, Tone.CALM)
+
+
+def _is_done(view: TicketView) -> bool:
+    return view.ticket.state in (TicketState.WAITING, TicketState.CLOSED)
+
+
+def _who(view: TicketView) -> str:
+    sender = view.email.parsed.sender
+    name = clean(sender.name or sender.address)
+    address = f" <{clean(sender.address)}>" if sender.name else ""
+    count = f"{_nth(view.mails)} mail" if view.mails > 1 else ""
+    return " · ".join(filter(None, (name + address, f"to {view.mailbox.name}", count)))
+
+
+def _nth(number: int) -> str:
+    return {2: "second", 3: "third", 4: "fourth", 5: "fifth"}.get(number, f"{number}th")
+
+
+def _due(view: TicketView, now: datetime) -> str:
+    due = view.ticket.due_at
+    if due is None:
+        return ""
+    minutes = int((due - now).total_seconds() // 60)
+    if minutes < 0:
+        return f"Overdue since {when(due)}"
+    return f"Due in {span(minutes)} · {when(due)}"
+
+
+def span(minutes: int) -> str:
+    """A length of time in words.
+
+    >>> span(42), span(90), span(60 * 30)
+    ('42 min', '1 h 30 min', '1 d 6 h')
+    """
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 24:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    return f"{days} d {hours} h" if hours else f"{days} d"
+
+
+def _facts(view: TicketView) -> tuple[tuple[str, str], ...]:
+    known = view.classification
+    if known is None:
+        return ()
+    facts = [("Urgency", _urgency(known)), ("Mood", _mood(known)), ("Kind", _kind(view, known))]
+    if view.ticket.assignee is not None and not _is_done(view):
+        facts.append(("Claimed by", view.names.get(view.ticket.assignee, "somebody")))
+    return tuple(facts)
+
+
+def _urgency(known: Classification) -> str:
+    said = known.urgency.label.capitalize()
+    if known.reasons:
+        return f"{said}: {clean(', '.join(known.reasons))}"
+    return f"{said} (unsure)" if "urgency" in known.unsure else said
+
+
+def _mood(known: Classification) -> str:
+    said = known.sentiment.label.capitalize()
+    if "sentiment" in known.unsure:
+        return f"{said} (unsure)"
+    return (
+        f"Very {said.lower()}" if known.sentiment.confidence >= 0.9 and said != "Neutral" else said
+    )
+
+
+def _kind(view: TicketView, known: Classification) -> str:
+    form = {
+        Kind.BOUNCE: "A mail came back",
+        Kind.AUTO: "Automatic reply",
+        Kind.LIST: "Newsletter or list",
+        Kind.CALENDAR: "Calendar invitation",
+        Kind.ENCRYPTED: "Encrypted: open it in a mail program",
+    }.get(view.email.parsed.kind)
+    if form:
+        return form
+    said = known.category.label.capitalize()
+    return f"{said} (unsure)" if "category" in known.unsure else said
+
+
+def _quote(view: TicketView) -> str:
+    parsed = view.email.parsed
+    text = clean(parsed.reply or parsed.text).strip()
+    return clip(text, QUOTE_LIMIT) or "(the mail has no text)"
+
+
+def clip(text: str, limit: int) -> str:
+    """Shorten at a word, saying so.
+
+    >>> clip("short", 10), clip("a longer text", 10)
+    ('short', 'a longer…')
+    """
+    if len(text) <= limit:
+        return text
+    cut = text[: limit - 1]
+    word = cut.rsplit(None, 1)[0] if " " in cut or "\n" in cut else cut
+    return f"{word.rstrip()}…"
+
+
+def _below_quote(view: TicketView) -> str:
+    parsed = view.email.parsed
+    said = []
+    if len(parsed.reply or parsed.text) > QUOTE_LIMIT or parsed.quoted:
+        said.append(f"Whole mail: show {view.ticket.id}")
+    if parsed.attachments:
+        names = ", ".join(clean(a.name) for a in parsed.attachments[:3])
+        more = f" and {len(parsed.attachments) - 3} more" if len(parsed.attachments) > 3 else ""
+        said.append(f"Attached: {names}{more}")
+    return " · ".join(said)
+
+
+def _draft(response: Response | None) -> str:
+    if response is None or response.state is ResponseState.RETIRED:
+        return ""
+    return clean(response.envelope.text)
+
+
+def _no_draft(view: TicketView) -> str:
+    """Why there is nothing to approve; empty when there is."""
+    if _draft(view.response) or _is_done(view):
+        return ""
+    if view.response is not None and view.response.draft.reason:
+        return f"No draft: {view.response.draft.reason}"
+    if view.ticket.state in (TicketState.NEW, TicketState.TRIAGED):
+        return "No draft yet"
+    if view.email.parsed.kind is not Kind.PERSON:
+        return "No draft: nobody waits for an answer to this"
+    return "No draft"
+
+
+def _sources(response: Response | None) -> tuple[tuple[int, str], ...]:
+    if not _draft(response) or response is None:
+        return ()
+    return tuple((c.n, clean(c.passage.title)) for c in response.draft.citations)
+
+
+def _footer(view: TicketView) -> str:
+    said = [f"#{view.ticket.id}"]
+    if view.ticket.assignee is None and not _is_done(view):
+        said.append("nobody has claimed it")
+    response = view.response
+    if response is not None and _draft(response):
+        said.append(_writer(view, response))
+    said.append(f"why this order: why {view.ticket.id}")
+    return " · ".join(said)
+
+
+def _writer(view: TicketView, response: Response) -> str:
+    if response.edited_by is not None:
+        return f"edited by {view.names.get(response.edited_by, 'somebody')}"
+    names = {"extractive": "without a language model, from your articles"}
+    name = names.get(response.draft.writer, response.draft.model or response.draft.writer)
+    return f"draft by {name}, {response.draft.score} of 100"
+
+
+def _line(view: TicketView, title: str) -> str:
+    urgency = view.ticket.urgency.capitalize()
+    status = standing(view)
+    return f"{urgency}: {title} (#{view.ticket.id}). {status or 'Waits for an answer'}"
+
+
+def _buttons(view: TicketView) -> tuple[Button, ...]:
+    """What may be done now, the safe thing first."""
+    response = view.response
+    state = response.state if response else None
+    claim = _claim(view)
+    match state:
+        case _ if view.ticket.state is TicketState.CLOSED:
+            return ()
+        case ResponseState.APPROVED:
+            return (Button(Verb.UNDO, "Undo", Look.PRIMARY),)
+        case ResponseState.SENDING | ResponseState.SENT:
+            return ()
+        case ResponseState.UNKNOWN:
+            question = "It may have left already. Make it a draft that can go again?"
+            return (Button(Verb.SEND_AGAIN, "Not there: draft again", confirm=question),)
+        case ResponseState.FAILED if response is not None:
+            return (_edit(response), Button(Verb.SEND_AGAIN, "Try again"), claim)
+        case ResponseState.DRAFT if response is not None:
+            return (*_approve(response), _edit(response), claim, *_quiet(view))
+        case _ if view.ticket.state is TicketState.OPEN:
+            return (claim, *_quiet(view))
+    return ()
+
+
+def _approve(response: Response) -> tuple[Button, ...]:
+    if not response.envelope.text.strip():
+        return ()
+    blocking = [f.reason for f in response.draft.findings if f.severity is Severity.BLOCKING]
+    if not blocking:
+        return (Button(Verb.APPROVE, "Approve & send", Look.PRIMARY),)
+    question = f"{' '.join(blocking)} Send it nevertheless?"
+    return (Button(Verb.APPROVE, "Send nevertheless…", Look.DANGER, confirm=question),)
+
+
+def _edit(response: Response) -> Button:
+    text = clean(response.envelope.text)
+    return Button(Verb.EDIT, "Edit" if text else "Write", asks="Your reply", text=text)
+
+
+def _claim(view: TicketView) -> Button:
+    if view.ticket.assignee is None:
+        return Button(Verb.CLAIM, "Claim")
+    return Button(Verb.RELEASE, "Release")
+
+
+def _quiet(view: TicketView) -> tuple[Button, ...]:
+    is_answerable = view.email.parsed.kind is Kind.PERSON
+    asks = "What should the new draft do differently? (may stay empty)"
+    regenerate = Button(Verb.REGENERATE, "Write another draft", asks=asks, is_quiet=True)
+    has_draft = view.response is not None and view.response.state is ResponseState.DRAFT
+    reject = Button(Verb.REJECT, "Reject draft", Look.DANGER, is_quiet=True)
+    close = Button(Verb.CLOSE, "Close without a reply", is_quiet=True)
+    return (
+        *((regenerate,) if is_answerable else ()),
+        *((reject,) if has_draft else ()),
+        close,
+    )

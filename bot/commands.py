@@ -1,0 +1,215 @@
+"""The commands people type: one grammar for Slack, Teams and the console."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from bot.card import Card, clean, clip, span, ticket_card
+from desk import access
+from desk.actions import ActionRequest, Actions, Outcome, Result, Seen
+from desk.errors import Refused
+from desk.model import TicketId, TicketView, User, Verb
+from desk.standing import standing, when
+from desk.store import Store
+
+HELP = (
+    ("help", "this list"),
+    ("queue", "the tickets that wait, the next one first"),
+    ("next", "the card to take next"),
+    ("mine", "what you have claimed"),
+    ("show 12", "the card of ticket 12, and its whole mail"),
+    ("12 approve", "send the draft of ticket 12"),
+    ("12 claim", "take it; 12 release gives it back"),
+    ("12 undo", "stop a reply that has not left yet"),
+    ("12 reject", "throw the draft away"),
+    ("12 redraft", "have another draft written; add what it should do differently"),
+    ("12 close", "no reply is needed"),
+    ("why 12", "why ticket 12 stands where it stands"),
+    ("stats", "how the desk is doing"),
+)
+
+VERBS = {
+    "approve": Verb.APPROVE,
+    "claim": Verb.CLAIM,
+    "release": Verb.RELEASE,
+    "undo": Verb.UNDO,
+    "reject": Verb.REJECT,
+    "redraft": Verb.REGENERATE,
+    "close": Verb.CLOSE,
+}
+
+QUEUE_LENGTH = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What was typed: a word, the ticket it is about, and the rest of the line."""
+
+    word: str
+    ticket: TicketId | None = None
+    rest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer for the person alone: plain lines, then the cards of tickets."""
+
+    text: str = ""
+    cards: tuple[Card, ...] = ()
+
+
+def read_command(line: str) -> Command:
+    """Case, ``#`` and the order of verb and number do not matter.
+
+    >>> read_command("#12 Approve"), read_command("approve 12").ticket
+    (Command(word='approve', ticket=12, rest=''), 12)
+    """
+    words = line.split()
+    if not words:
+        return Command("help")
+    number = next((i for i, w in enumerate(words[:2]) if re.fullmatch(r"#?\d{1,12}", w)), None)
+    if number is None:
+        return Command(words[0].lower(), None, " ".join(words[1:]))
+    id = TicketId(int(words.pop(number).removeprefix("#")))
+    return Command(words[0].lower() if words else "show", id, " ".join(words[1:]))
+
+
+@dataclass(frozen=True, slots=True)
+class Commands:
+    """Runs commands for users."""
+
+    store: Store
+    actions: Actions
+
+    async def run(self, user: User, line: str, key: str = "") -> Reply:
+        """Answer one line. ``key`` is the same when a network delivers the line twice."""
+        command = read_command(line)
+        try:
+            if command.word in VERBS:
+                return await self._act(user, command, key)
+            answer = self._answers().get(command.word)
+            if answer is None:
+                return Reply(f"I do not know “{clip(command.word, 40)}”.\n\n{help_text()}")
+            return await answer(user, command)
+        except Refused as refusal:
+            return Reply(str(refusal))
+
+    def _answers(self) -> dict[str, Callable[[User, Command], Awaitable[Reply]]]:
+        return {
+            "help": self._help,
+            "queue": self._queue,
+            "next": self._next,
+            "mine": self._mine,
+            "show": self._show,
+            "why": self._why,
+            "stats": self._stats,
+        }
+
+    async def _help(self, user: User, command: Command) -> Reply:
+        return Reply(help_text())
+
+    async def _queue(self, user: User, command: Command) -> Reply:
+        views = await access.queue(self.store, user, QUEUE_LENGTH)
+        return Reply(self._listed(views) or "Nobody waits. Well done.")
+
+    async def _mine(self, user: User, command: Command) -> Reply:
+        views = await access.queue(self.store, user, QUEUE_LENGTH, mine=True)
+        return Reply(self._listed(views) or "You have claimed nothing. Type next to take one.")
+
+    async def _next(self, user: User, command: Command) -> Reply:
+        views = await access.queue(self.store, user, QUEUE_LENGTH)
+        free = [v for v in views if v.ticket.assignee in (None, user.id) and not standing(v)]
+        return Reply(cards=(self._card(free[0]),)) if free else Reply("Nobody waits. Well done.")
+
+    async def _show(self, user: User, command: Command) -> Reply:
+        view = await self._ticket(user, command)
+        return Reply(whole_mail(view), (self._card(view),))
+
+    async def _why(self, user: User, command: Command) -> Reply:
+        return Reply(why(await self._ticket(user, command)))
+
+    async def _stats(self, user: User, command: Command) -> Reply:
+        counts = await self.store.counts()
+        waiting, sent = counts.get("open", 0), counts.get("sent", 0)
+        reading = counts.get("new", 0) + counts.get("triaged", 0)
+        return Reply(
+            f"{waiting} wait for an answer, {reading} are being read and drafted,"
+            f" {sent} replies were sent."
+        )
+
+    async def _act(self, user: User, command: Command, key: str) -> Reply:
+        view = await self._ticket(user, command)
+        response = view.response
+        outcome = await self.actions.act(
+            ActionRequest(
+                key=key or uuid.uuid4().hex,
+                user=user,
+                verb=VERBS[command.word],
+                ticket_id=view.ticket.id,
+                seen=Seen(response.id, response.version, response.hash) if response else None,
+                text=command.rest if command.word == "redraft" else "",
+                confirmed=command.rest == "anyway",
+            )
+        )
+        if outcome.result is not Result.DONE:
+            return Reply(told(outcome, command))
+        return Reply(cards=(self._card(await self.store.view(view.ticket.id)),))
+
+    async def _ticket(self, user: User, command: Command) -> TicketView:
+        if command.ticket is None:
+            raise Refused(f"Which ticket? Write its number, for example:  {command.word} 12")
+        return await access.ticket(self.store, user, command.ticket)
+
+    def _card(self, view: TicketView) -> Card:
+        return ticket_card(view, self.store.clock.now())
+
+    def _listed(self, views: list[TicketView]) -> str:
+        return "\n".join(listed(view, self.store.clock.now()) for view in views)
+
+
+def told(outcome: Outcome, command: Command) -> str:
+    """The words for an action that was not done."""
+    if outcome.result is Result.CONFIRM:
+        return f"{outcome.note}\nTo do it all the same:  {command.ticket} {command.word} anyway"
+    return outcome.note or "That was done already."
+
+
+def help_text() -> str:
+    width = max(len(usage) for usage, _ in HELP)
+    return "\n".join(f"{usage.ljust(width)}   {meaning}" for usage, meaning in HELP)
+
+
+def listed(view: TicketView, now: datetime) -> str:
+    """One line of a queue."""
+    ticket = view.ticket
+    left = int(((ticket.due_at or now) - now).total_seconds() // 60)
+    due = f"due in {span(left)}" if left >= 0 else f"overdue by {span(-left)}"
+    who = view.names.get(ticket.assignee, "") if ticket.assignee else ""
+    said = [f"#{ticket.id}", ticket.urgency.capitalize(), clean(clip(ticket.subject, 70)), due]
+    return " · ".join(filter(None, (*said, who, standing(view))))
+
+
+def whole_mail(view: TicketView) -> str:
+    """The customer's latest mail with its history."""
+    parsed = view.email.parsed
+    at = when(view.email.received_at or datetime.now(UTC))
+    return clean(f"From {parsed.sender}, {at}\n\n{parsed.text.strip() or '(no text)'}")
+
+
+def why(view: TicketView) -> str:
+    """The parts of the score, in words."""
+    ticket = view.ticket
+    if ticket.due_at is None:
+        return f"#{ticket.id} was not triaged yet."
+    reasons = view.classification.reasons if view.classification else ()
+    because = f" because of {', '.join(map(clean, reasons))}" if reasons else ""
+    lines = [
+        f"#{ticket.id} is {ticket.urgency}{because}: an answer is due at {when(ticket.due_at)}."
+    ]
+    lines += [f"It comes {minutes} min earlier: {reason}." for reason, minutes in ticket.boosts]
+    lines.append("The ticket with the earliest time is served first; waiting moves it forward.")
+    return "\n".join(lines)

@@ -1,0 +1,206 @@
+"""Settings: defaults, then ``maildesk.toml``, then ``MAILDESK_*`` variables.
+
+``MAILDESK_SLACK__CHANNEL`` is the key ``channel`` of the section ``slack``. docs/settings.md
+describes each setting; a test keeps the two together.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from desk.errors import Misconfigured
+from desk.model import Urgency
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SmtpSettings(Section):
+    """The server that sends a mailbox's replies."""
+
+    host: str
+    port: int = 587
+    user: str = ""
+    password: SecretStr = SecretStr("")
+    tls: Literal["none", "starttls", "tls"] = "starttls"
+
+
+class MailboxSettings(Section):
+    """A mailbox: ``kind`` maildir needs ``folder``, kind imap needs ``host`` and ``smtp``."""
+
+    name: str
+    address: str
+    kind: Literal["maildir", "imap"] = "maildir"
+    display_name: str = ""
+    signature: str = ""
+    team: str = ""
+    folder: Path | None = None
+    host: str = ""
+    port: int = 993
+    user: str = ""
+    password: SecretStr = SecretStr("")
+    tls: Literal["none", "starttls", "tls"] = "tls"
+    sent_folder: str = ""
+    smtp: SmtpSettings | None = None
+
+
+class SlackSettings(Section):
+    """Slack: on when ``bot_token`` is set; Socket Mode when ``app_token`` is set too."""
+
+    bot_token: SecretStr = SecretStr("")
+    signing_secret: SecretStr = SecretStr("")
+    app_token: SecretStr = SecretStr("")
+    channel: str = ""
+    managers_channel: str = ""
+    post_from: Urgency = Urgency.HIGH
+    api_url: str = "https://slack.com/api/"
+
+
+class TeamsSettings(Section):
+    """Teams: on when ``app_id`` is set, or ``is_local_test`` (no authentication, loopback only)."""
+
+    app_id: str = ""
+    app_password: SecretStr = SecretStr("")
+    tenant_id: str = ""
+    channel: str = ""
+    managers_channel: str = ""
+    post_from: Urgency = Urgency.HIGH
+    is_local_test: bool = False
+
+
+class WriterSettings(Section):
+    """A server that speaks ``/v1/chat/completions``: on when ``url`` is set."""
+
+    url: str = ""
+    model: str = "meta-llama/Meta-Llama-3-8B-Instruct"
+    api_key: SecretStr = SecretStr("")
+    dialect: Literal["tgi", "openai", "none"] = "tgi"
+    timeout: float = 60.0
+    max_total_tokens: int = 8192
+
+
+class KnowledgeSettings(Section):
+    """Where passages are indexed: a Milvus server, or Milvus Lite in the data folder."""
+
+    uri: str = ""
+    token: SecretStr = SecretStr("")
+    passages: int = 4
+
+
+class PrivacySettings(Section):
+    """``ner`` is a spaCy pipeline (name or path) that finds names in running text; ``patterns``
+    are your own, by name."""
+
+    ner: str = ""
+    patterns: dict[str, str] = Field(default_factory=dict)
+
+
+class Settings(BaseSettings):
+    """All settings. Secrets never print."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="MAILDESK_", env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    data: Path = Path("var")
+    database: str = ""
+    redis: str = ""
+    host: str = "127.0.0.1"
+    port: int = 8080
+    timezone: str = ""
+    undo_seconds: float = 30.0
+    sla_minutes: dict[Urgency, float] = Field(
+        default_factory=lambda: {
+            Urgency.CRITICAL: 60.0,
+            Urgency.HIGH: 4 * 60.0,
+            Urgency.NORMAL: 24 * 60.0,
+            Urgency.LOW: 3 * 24 * 60.0,
+        }
+    )
+    rules: Path | None = None
+    sentiment_model: str = ""
+    encoder: Path = Path("build/encoder")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    mailboxes: tuple[MailboxSettings, ...] = ()
+    slack: SlackSettings = SlackSettings()
+    teams: TeamsSettings = TeamsSettings()
+    tgi: WriterSettings = WriterSettings()
+    second_writer: WriterSettings = WriterSettings(dialect="openai")
+    kb: KnowledgeSettings = KnowledgeSettings()
+    privacy: PrivacySettings = PrivacySettings()
+
+    @field_validator("sla_minutes")
+    @classmethod
+    def _complete(cls, value: dict[Urgency, float]) -> dict[Urgency, float]:
+        missing = [urgency for urgency in Urgency if urgency not in value]
+        if missing:
+            raise ValueError(f"also say the minutes for {', '.join(missing)}")
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            ZoneInfo(value or "UTC")
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError("write a time zone like Europe/Berlin") from None
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        toml = TomlConfigSettingsSource(settings_cls, config_file())
+        return init_settings, env_settings, toml
+
+    @property
+    def sla(self) -> dict[Urgency, timedelta]:
+        return {urgency: timedelta(minutes=m) for urgency, m in self.sla_minutes.items()}
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.timezone or os.environ.get("TZ") or "UTC")
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite+aiosqlite:///{self.data.absolute() / 'desk.db'}"
+
+
+def config_file() -> Path:
+    return Path(os.environ.get("MAILDESK_CONFIG", "maildesk.toml"))
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """Raises Misconfigured with every wrong setting by name."""
+    file = config_file()
+    try:
+        given = {name: value for name, value in overrides.items() if value is not None}
+        return Settings(**given)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()
+        )
+        raise Misconfigured(f"Wrong settings (see docs/settings.md): {problems}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise Misconfigured(f"{file} is not valid TOML: {error}") from error
+    except OSError as error:
+        raise Misconfigured(f"{file} cannot be read: {error.strerror}") from error
