@@ -47,6 +47,7 @@ from desk.tables import (
     action_keys,
     cards,
     classifications,
+    conversations,
     dead_letters,
     emails,
     escalations,
@@ -330,6 +331,12 @@ class Change:
         row = {"network": network.value, "external_id": external_id, "user_id": user}
         await self._upsert(identities, row, ["network", "external_id"], ["user_id"])
         await self._audit("link", f"user:{user}", None, {"network": network.value})
+
+    async def save_conversation(self, network: Network, channel: str, reference: str) -> None:
+        """What a network needs to post to a channel by itself."""
+        sealed = records.seal(self.vault, reference, f"conversations.sealed:{network}:{channel}")
+        row = {"network": network.value, "channel": channel, "sealed": sealed}
+        await self._upsert(conversations, row, ["network", "channel"], ["sealed"])
 
     async def add_mailbox(self, name: str, address: str, kind: str, team: str = "") -> Mailbox:
         """The mailbox of this name, made or brought up to date."""

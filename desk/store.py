@@ -38,6 +38,7 @@ from desk.ports import Clock, SystemClock
 from desk.tables import (
     audit_logs,
     cards,
+    conversations,
     emails,
     escalations,
     identities,
@@ -185,6 +186,18 @@ class Store:
             found = (await connection.execute(live)).mappings().all()
         by_ticket = {row["ticket_id"]: records.response(row, self.vault) for row in found}
         return [(records.ticket(row, self.vault), by_ticket.get(row["id"])) for row in rows]
+
+    async def conversation_reference(self, network: Network, channel: str) -> str | None:
+        """What Change.save_conversation kept."""
+        query = select(conversations.c.sealed).where(
+            conversations.c.network == network, conversations.c.channel == channel
+        )
+        async with self.read() as connection:
+            sealed = await connection.scalar(query)
+        if sealed is None:
+            return None
+        place = f"conversations.sealed:{network}:{channel}"
+        return str(records.unseal(self.vault, sealed, place))
 
     async def overdue(self, now: datetime) -> list[Ticket]:
         """Open tickets past their due time whose breach nobody was told of."""

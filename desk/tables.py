@@ -202,6 +202,14 @@ cards = Table(
     UniqueConstraint("ticket_id", "network", "channel"),
 )
 
+conversations = Table(
+    "conversations",
+    metadata,
+    Column("network", String(16), primary_key=True),
+    Column("channel", String(255), primary_key=True),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
 knowledge_base = Table(
     "knowledge_base",
     metadata,

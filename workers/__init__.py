@@ -1,1 +1,1 @@
-"""The steps that take a mail to a draft and a reply to the customer, and the queue that orders them."""
+"""The steps that take a mail to a draft and a reply to its customer, and the queue in between."""

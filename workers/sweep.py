@@ -9,19 +9,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import structlog
-
 from desk.rules import Job, jobs
 from desk.store import Store
-
-log = structlog.get_logger()
 
 
 class Line(Protocol):
     """The part of the queue that the sweep needs."""
 
-    async def reconcile(self, jobs: Sequence[Job]) -> int:
-        """Queue what is missing; how many were."""
+    async def reconcile(self, jobs: Sequence[Job]) -> None:
+        """Queue what is missing."""
         ...
 
 
@@ -31,12 +27,11 @@ class Sweep:
     queue: Line
 
     async def __call__(self) -> int:
+        """How many jobs the records ask for."""
         wanted = [
             job
             for ticket, response in await self.store.unfinished()
             for job in jobs(ticket, response)
         ]
-        missing = await self.queue.reconcile(wanted)
-        if missing:
-            log.info("jobs put back", count=missing)
-        return missing
+        await self.queue.reconcile(wanted)
+        return len(wanted)

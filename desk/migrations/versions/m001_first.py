@@ -10,6 +10,9 @@ from desk.tables import Instant
 revision = "m001"
 down_revision = None
 
+NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+LIVE_ONLY = "state IN ('draft', 'approved', 'sending', 'unknown', 'failed')"
+
 SQLITE_TRIGGERS = """
 CREATE TRIGGER audit_logs_no_{verb} BEFORE {verb} ON audit_logs
 BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END
@@ -41,14 +44,14 @@ def create_tables() -> None:
         "action_keys",
         sa.Column("key", sa.String(length=255), nullable=False),
         sa.Column("at", Instant(), nullable=False),
-        sa.PrimaryKeyConstraint("key", name=op.f("pk_action_keys")),
+        sa.PrimaryKeyConstraint("key", name=("pk_action_keys")),
     )
     op.create_table(
         "audit_heads",
         sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
         sa.Column("n", sa.BigInteger(), nullable=False),
         sa.Column("hash", sa.String(length=64), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_heads")),
+        sa.PrimaryKeyConstraint("id", name=("pk_audit_heads")),
     )
     op.create_table(
         "audit_logs",
@@ -66,9 +69,16 @@ def create_tables() -> None:
         sa.Column("detail", sa.Text(), nullable=False),
         sa.Column("previous", sa.String(length=64), nullable=False),
         sa.Column("hash", sa.String(length=64), nullable=False),
-        sa.PrimaryKeyConstraint("n", name=op.f("pk_audit_logs")),
+        sa.PrimaryKeyConstraint("n", name=("pk_audit_logs")),
     )
-    op.create_index(op.f("ix_audit_logs_ticket_id"), "audit_logs", ["ticket_id"], unique=False)
+    op.create_index(("ix_audit_logs_ticket_id"), "audit_logs", ["ticket_id"], unique=False)
+    op.create_table(
+        "conversations",
+        sa.Column("network", sa.String(length=16), nullable=False),
+        sa.Column("channel", sa.String(length=255), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("network", "channel", name=("pk_conversations")),
+    )
     op.create_table(
         "dead_letters",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -79,7 +89,7 @@ def create_tables() -> None:
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("created_at", Instant(), nullable=False),
         sa.Column("is_open", sa.Boolean(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_dead_letters")),
+        sa.PrimaryKeyConstraint("id", name=("pk_dead_letters")),
     )
     op.create_index(
         "ix_dead_letters_open", "dead_letters", ["is_open", "step", "target"], unique=False
@@ -92,8 +102,8 @@ def create_tables() -> None:
         sa.Column("sha256", sa.String(length=64), nullable=False),
         sa.Column("passages", sa.Integer(), nullable=False),
         sa.Column("added_at", Instant(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_knowledge_base")),
-        sa.UniqueConstraint("name", name=op.f("uq_knowledge_base_name")),
+        sa.PrimaryKeyConstraint("id", name=("pk_knowledge_base")),
+        sa.UniqueConstraint("name", name=("uq_knowledge_base_name")),
     )
     op.create_table(
         "mailboxes",
@@ -104,8 +114,8 @@ def create_tables() -> None:
         sa.Column("team", sa.String(length=64), nullable=False),
         sa.Column("checkpoint", sa.Text(), nullable=False),
         sa.Column("problem", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_mailboxes")),
-        sa.UniqueConstraint("name", name=op.f("uq_mailboxes_name")),
+        sa.PrimaryKeyConstraint("id", name=("pk_mailboxes")),
+        sa.UniqueConstraint("name", name=("uq_mailboxes_name")),
     )
     op.create_table(
         "users",
@@ -115,18 +125,18 @@ def create_tables() -> None:
         sa.Column("team", sa.String(length=64), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", Instant(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
-        sa.UniqueConstraint("email_index", name=op.f("uq_users_email_index")),
+        sa.PrimaryKeyConstraint("id", name=("pk_users")),
+        sa.UniqueConstraint("email_index", name=("uq_users_email_index")),
     )
     op.create_table(
         "identities",
         sa.Column("network", sa.String(length=16), nullable=False),
         sa.Column("external_id", sa.String(length=128), nullable=False),
         sa.Column("user_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_identities_user_id")),
-        sa.PrimaryKeyConstraint("network", "external_id", name=op.f("pk_identities")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=("fk_identities_user_id")),
+        sa.PrimaryKeyConstraint("network", "external_id", name=("pk_identities")),
     )
-    op.create_index(op.f("ix_identities_user_id"), "identities", ["user_id"], unique=False)
+    op.create_index(("ix_identities_user_id"), "identities", ["user_id"], unique=False)
     op.create_table(
         "tickets",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -147,14 +157,12 @@ def create_tables() -> None:
         sa.Column("editing", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=True),
         sa.Column("editing_since", Instant(), nullable=True),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(["assignee"], ["users.id"], name=op.f("fk_tickets_assignee")),
-        sa.ForeignKeyConstraint(["editing"], ["users.id"], name=op.f("fk_tickets_editing")),
-        sa.ForeignKeyConstraint(
-            ["mailbox_id"], ["mailboxes.id"], name=op.f("fk_tickets_mailbox_id")
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_tickets")),
+        sa.ForeignKeyConstraint(["assignee"], ["users.id"], name=("fk_tickets_assignee")),
+        sa.ForeignKeyConstraint(["editing"], ["users.id"], name=("fk_tickets_editing")),
+        sa.ForeignKeyConstraint(["mailbox_id"], ["mailboxes.id"], name=("fk_tickets_mailbox_id")),
+        sa.PrimaryKeyConstraint("id", name=("pk_tickets")),
     )
-    op.create_index(op.f("ix_tickets_mailbox_id"), "tickets", ["mailbox_id"], unique=False)
+    op.create_index(("ix_tickets_mailbox_id"), "tickets", ["mailbox_id"], unique=False)
     op.create_index("ix_tickets_state_score", "tickets", ["state", "score"], unique=False)
     op.create_index(
         "ix_tickets_subject", "tickets", ["mailbox_id", "subject_index", "updated_at"], unique=False
@@ -169,9 +177,9 @@ def create_tables() -> None:
         sa.Column("message", sa.Text(), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("posted_at", Instant(), nullable=False),
-        sa.ForeignKeyConstraint(["ticket_id"], ["tickets.id"], name=op.f("fk_cards_ticket_id")),
+        sa.ForeignKeyConstraint(["ticket_id"], ["tickets.id"], name=("fk_cards_ticket_id")),
         sa.UniqueConstraint(
-            "ticket_id", "network", "channel", name=op.f("uq_cards_ticket_id_network_channel")
+            "ticket_id", "network", "channel", name=("uq_cards_ticket_id_network_channel")
         ),
     )
     op.create_table(
@@ -191,18 +199,16 @@ def create_tables() -> None:
         sa.Column("received_at", Instant(), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("raw", sa.LargeBinary(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["mailbox_id"], ["mailboxes.id"], name=op.f("fk_emails_mailbox_id")
-        ),
-        sa.ForeignKeyConstraint(["ticket_id"], ["tickets.id"], name=op.f("fk_emails_ticket_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_emails")),
+        sa.ForeignKeyConstraint(["mailbox_id"], ["mailboxes.id"], name=("fk_emails_mailbox_id")),
+        sa.ForeignKeyConstraint(["ticket_id"], ["tickets.id"], name=("fk_emails_ticket_id")),
+        sa.PrimaryKeyConstraint("id", name=("pk_emails")),
         sa.UniqueConstraint(
-            "mailbox_id", "provider_key", name=op.f("uq_emails_mailbox_id_provider_key")
+            "mailbox_id", "provider_key", name=("uq_emails_mailbox_id_provider_key")
         ),
     )
     op.create_index("ix_emails_message", "emails", ["message_id"], unique=False)
-    op.create_index(op.f("ix_emails_sender_index"), "emails", ["sender_index"], unique=False)
-    op.create_index(op.f("ix_emails_ticket_id"), "emails", ["ticket_id"], unique=False)
+    op.create_index(("ix_emails_sender_index"), "emails", ["sender_index"], unique=False)
+    op.create_index(("ix_emails_ticket_id"), "emails", ["ticket_id"], unique=False)
     op.create_table(
         "escalations",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -218,14 +224,12 @@ def create_tables() -> None:
         ),
         sa.Column("acknowledged_at", Instant(), nullable=True),
         sa.ForeignKeyConstraint(
-            ["acknowledged_by"], ["users.id"], name=op.f("fk_escalations_acknowledged_by")
+            ["acknowledged_by"], ["users.id"], name=("fk_escalations_acknowledged_by")
         ),
-        sa.ForeignKeyConstraint(
-            ["ticket_id"], ["tickets.id"], name=op.f("fk_escalations_ticket_id")
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_escalations")),
+        sa.ForeignKeyConstraint(["ticket_id"], ["tickets.id"], name=("fk_escalations_ticket_id")),
+        sa.PrimaryKeyConstraint("id", name=("pk_escalations")),
         sa.UniqueConstraint(
-            "ticket_id", "rung", "clock", name=op.f("uq_escalations_ticket_id_rung_clock")
+            "ticket_id", "rung", "clock", name=("uq_escalations_ticket_id_rung_clock")
         ),
     )
     op.create_table(
@@ -242,14 +246,10 @@ def create_tables() -> None:
         sa.Column("model", sa.String(length=64), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", Instant(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["email_id"], ["emails.id"], name=op.f("fk_classifications_email_id")
-        ),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_classifications")),
+        sa.ForeignKeyConstraint(["email_id"], ["emails.id"], name=("fk_classifications_email_id")),
+        sa.PrimaryKeyConstraint("id", name=("pk_classifications")),
     )
-    op.create_index(
-        op.f("ix_classifications_email_id"), "classifications", ["email_id"], unique=False
-    )
+    op.create_index(("ix_classifications_email_id"), "classifications", ["email_id"], unique=False)
     op.create_table(
         "responses",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
@@ -275,22 +275,20 @@ def create_tables() -> None:
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("created_at", Instant(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["approved_by"], ["users.id"], name=op.f("fk_responses_approved_by")
-        ),
-        sa.ForeignKeyConstraint(["edited_by"], ["users.id"], name=op.f("fk_responses_edited_by")),
-        sa.ForeignKeyConstraint(["email_id"], ["emails.id"], name=op.f("fk_responses_email_id")),
-        sa.ForeignKeyConstraint(["ticket_id"], ["tickets.id"], name=op.f("fk_responses_ticket_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_responses")),
+        sa.ForeignKeyConstraint(["approved_by"], ["users.id"], name=("fk_responses_approved_by")),
+        sa.ForeignKeyConstraint(["edited_by"], ["users.id"], name=("fk_responses_edited_by")),
+        sa.ForeignKeyConstraint(["email_id"], ["emails.id"], name=("fk_responses_email_id")),
+        sa.ForeignKeyConstraint(["ticket_id"], ["tickets.id"], name=("fk_responses_ticket_id")),
+        sa.PrimaryKeyConstraint("id", name=("pk_responses")),
     )
-    op.create_index(op.f("ix_responses_email_id"), "responses", ["email_id"], unique=False)
+    op.create_index(("ix_responses_email_id"), "responses", ["email_id"], unique=False)
     op.create_index("ix_responses_state", "responses", ["state", "send_after"], unique=False)
-    op.create_index(op.f("ix_responses_ticket_id"), "responses", ["ticket_id"], unique=False)
+    op.create_index(("ix_responses_ticket_id"), "responses", ["ticket_id"], unique=False)
     op.create_index(
         "uq_responses_live",
         "responses",
         ["ticket_id"],
         unique=True,
-        sqlite_where=sa.text("state IN ('draft', 'approved', 'sending', 'unknown', 'failed')"),
-        postgresql_where=sa.text("state IN ('draft', 'approved', 'sending', 'unknown', 'failed')"),
+        sqlite_where=sa.text(LIVE_ONLY),
+        postgresql_where=sa.text(LIVE_ONLY),
     )

@@ -1,0 +1,127 @@
+"""Sending: an approved reply leaves exactly once, or is reported as unknown; never twice.
+
+The state says what may be done: ``approved`` was never handed over; ``sending`` was, by somebody
+who may have died in between, so it is unknown; only the sent mail or a person can tell more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+
+from desk.errors import Ambiguous, Permanent, Transient
+from desk.model import (
+    Address,
+    Mailbox,
+    MailboxId,
+    Response,
+    ResponseId,
+    ResponseState,
+    Step,
+    TicketState,
+    Verb,
+)
+from desk.ports import Queue
+from desk.store import Store
+from mail.compose import compose
+from mail.provider import Provider
+
+log = structlog.get_logger()
+
+MAX_TRIES = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """``display_names`` are what customers see as the sender, by mailbox name."""
+
+    store: Store
+    queue: Queue
+    providers: Mapping[MailboxId, Provider]
+    display_names: Mapping[str, str]
+
+    async def __call__(self, id: int) -> None:
+        response = await self.store.response(ResponseId(id))
+        match response.state:
+            case ResponseState.APPROVED:
+                await self._send(response)
+            case ResponseState.SENDING:
+                # we hold the only lease, so whoever was sending is gone
+                response = await self._move(response, Verb.LOSE)
+                await self._look_for(response)
+            case ResponseState.UNKNOWN:
+                await self._look_for(response)
+
+    async def _send(self, response: Response) -> None:
+        now = self.store.clock.now()
+        if response.send_after is None or response.send_after > now:
+            later = response.send_after or now
+            await self.queue.put(Step.SENDING, response.id, later.timestamp() * 1000, later)
+            return
+        mailbox, mime = await self._compose(response)
+        recipients = [a.address for a in (*response.envelope.to, *response.envelope.cc)]
+        response = await self._move(response, Verb.SEND)
+        try:
+            await self.providers[mailbox.id].send(mime, mailbox.address, recipients)
+        except Ambiguous:
+            response = await self._move(response, Verb.LOSE)
+            await self._look_for(response)
+        except Transient as error:
+            await self._put_back(response, error)
+        except Permanent as error:
+            await self._move(response, Verb.FAIL, {"failure": str(error)})
+        else:
+            await self._deliver(response)
+
+    async def _compose(self, response: Response) -> tuple[Mailbox, bytes]:
+        view = await self.store.view(response.ticket_id)
+        email = await self.store.email(response.email_id)
+        name = self.display_names.get(view.mailbox.name, "")
+        sender = Address(name, view.mailbox.address)
+        mime = compose(
+            response.envelope, email.parsed, sender, response.message_id, self.store.clock.now()
+        )
+        return view.mailbox, mime
+
+    async def _put_back(self, response: Response, error: Transient) -> None:
+        """Nothing was handed over. After many tries a person decides."""
+        if response.tries + 1 >= MAX_TRIES:
+            await self._move(response, Verb.FAIL, {"failure": str(error)})
+            return
+        await self._move(response, Verb.DEFER, {"tries": response.tries + 1})
+        raise error
+
+    async def _look_for(self, response: Response) -> None:
+        """Found in the sent mail: it left. Not found proves nothing: it stays unknown."""
+        view = await self.store.view(response.ticket_id)
+        if await self.providers[view.mailbox.id].find_sent(response.message_id):
+            await self._deliver(response)
+
+    async def _deliver(self, response: Response) -> None:
+        """Now we wait for the customer, unless they wrote again while the reply was on its way:
+        then that mail gets a draft of its own."""
+        view = await self.store.view(response.ticket_id)
+        verb = Verb.DELIVER if view.email.id == response.email_id else Verb.REGENERATE
+        async with self.store.change() as change:
+            ticket = await change.ticket(response.ticket_id)
+            if ticket.state is TicketState.OPEN:
+                await change.move_ticket(ticket, verb)
+            await change.move_response(response, Verb.DELIVER, {"sent_at": change.now})
+        await self._show(response)
+
+    async def _move(
+        self, response: Response, verb: Verb, changes: Mapping[str, object] | None = None
+    ) -> Response:
+        async with self.store.change() as change:
+            moved = await change.move_response(response, verb, changes)
+        await self._show(moved)
+        return moved
+
+    async def _show(self, response: Response) -> None:
+        ticket = await self.store.ticket(response.ticket_id)
+        try:
+            await self.queue.put(Step.SHOW, ticket.id, ticket.score)
+        except Transient as error:
+            log.warning("not queued, left to the sweep", ticket=ticket.id, error=str(error))

@@ -1,0 +1,98 @@
+"""Triage: label new tickets, find when an answer is due, and pass them on to drafting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from desk import rules
+from desk.errors import DeskError
+from desk.model import (
+    Category,
+    Classification,
+    Kind,
+    Label,
+    Sentiment,
+    Step,
+    TicketId,
+    TicketState,
+    TicketView,
+    Urgency,
+    Verb,
+)
+from desk.ports import Queue
+from desk.rules import Rule
+from desk.store import Store
+
+
+class Classifier(Protocol):
+    """Labels mails; ``emails`` are subject, an empty line, and what was written."""
+
+    async def classify(self, emails: Sequence[str]) -> list[Classification]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Triage:
+    """A batch step: one pass of the model for all claimed tickets."""
+
+    store: Store
+    queue: Queue
+    classifier: Classifier
+    rules: tuple[Rule, ...]
+    sla: Mapping[Urgency, timedelta]
+
+    async def __call__(self, ids: Sequence[int]) -> Mapping[int, Exception]:
+        """Errors by ticket; the others are done."""
+        views = await self.store.views([TicketId(id) for id in ids])
+        new = [view for view in views if view.ticket.state is TicketState.NEW]
+        known = await self.classifier.classify([subject_and_reply(view) for view in new])
+        failed: dict[int, Exception] = {}
+        for view, classification in zip(new, known, strict=True):
+            try:
+                await self._save(view, classification)
+            except DeskError as error:
+                failed[view.ticket.id] = error
+        return failed
+
+    async def _save(self, view: TicketView, found: Classification) -> None:
+        parsed = view.email.parsed
+        text = subject_and_reply(view)
+        known = rules.raised(by_form(found, parsed.kind), text, parsed.kind, view.mails, self.rules)
+        boosts = rules.boosts(known, view.mails)
+        due = rules.due_at(view.email.received_at, known.urgency.label, self.sla)
+        score = rules.score(due, boosts)
+        async with self.store.change() as change:
+            await change.classify(view.email.id, known)
+            await change.move_ticket(
+                view.ticket,
+                Verb.TRIAGE,
+                {
+                    "urgency": known.urgency.label,
+                    "due_at": due,
+                    "score": score,
+                    "boosts": boosts,
+                },
+                urgency=known.urgency.label,
+                category=known.category.label,
+                model=known.model,
+            )
+        await self.queue.put(Step.DRAFTING, view.ticket.id, score)
+
+
+def subject_and_reply(view: TicketView) -> str:
+    parsed = view.email.parsed
+    return f"{parsed.subject}\n\n{parsed.reply or parsed.text}"
+
+
+def by_form(found: Classification, kind: Kind) -> Classification:
+    """Mail that no person wrote is known by its form; the model only guesses there."""
+    if kind in (Kind.PERSON, Kind.ENCRYPTED):
+        return found
+    return Classification(
+        Label(Sentiment.NEUTRAL, 1.0),
+        Label(Urgency.LOW, 1.0),
+        Label(Category.OTHER, 1.0),
+        model="form",
+    )
