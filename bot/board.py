@@ -13,7 +13,7 @@ from typing import Protocol
 import structlog
 
 from bot.card import Card, ticket_card
-from desk.errors import Permanent, Transient
+from desk.errors import Permanent
 from desk.model import Network, Place, TicketId, TicketState, TicketView, Urgency
 from desk.store import Store
 
@@ -60,11 +60,13 @@ class Board:
     store: Store
     chats: Mapping[Network, Chat]
     routes: Sequence[Route]
+    managers: Sequence[Route]
     changed: Callable[[TicketId], Awaitable[None]]
     _last_post: dict[tuple[Network, str], float] = field(default_factory=dict)
 
-    async def show(self, id: TicketId) -> None:
+    async def show(self, ticket: int) -> None:
         """Post or update the ticket's cards everywhere; the step ``show``."""
+        id = TicketId(ticket)
         view = await self.store.view(id)
         card = ticket_card(view, self.store.clock.now())
         await self.changed(id)
@@ -113,13 +115,13 @@ class Board:
         self._last_post[network, channel] = turn
         await asyncio.sleep(turn - now)
 
-    async def alert(self, channels: Sequence[Route], text: str) -> None:
-        """Say something to the managers, in each of their channels; one that fails is retried."""
-        failed: Transient | None = None
-        for route in channels:
-            try:
-                await self.chats[route.network].tell(route.channel, text)
-            except Transient as error:
-                failed = error
-        if failed:
-            raise failed
+    async def alert(self, id: int) -> None:
+        """Tell the managers of an escalation, in each of their channels; the step ``alert``."""
+        ticket, was_told = await self.store.escalation(id)
+        if was_told:
+            return
+        card = ticket_card(await self.store.view(ticket), self.store.clock.now())
+        for route in self.managers:
+            await self.chats[route.network].tell(route.channel, f"Overdue. {card.line}")
+        async with self.store.change() as change:
+            await change.record_fired(id)

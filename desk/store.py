@@ -39,6 +39,7 @@ from desk.tables import (
     audit_logs,
     cards,
     conversations,
+    dead_letters,
     emails,
     escalations,
     identities,
@@ -236,6 +237,14 @@ class Store:
         async with self.read() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return [audit.AuditLog(**row) for row in rows]
+
+    async def dead_letters(self) -> list[records.Row]:
+        """Jobs that were given up, newest first: step, target, reason, tries, created_at."""
+        query = (
+            select(dead_letters).where(dead_letters.c.is_open).order_by(dead_letters.c.id.desc())
+        )
+        async with self.read() as connection:
+            return list((await connection.execute(query)).mappings().all())
 
     async def verify(self) -> audit.Verdict:
         async with self.read() as connection:

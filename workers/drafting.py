@@ -6,19 +6,17 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from inference.question import Question
-
 from desk.actions import Review
 from desk.errors import Transient
 from desk.model import (
     Category,
+    Classification,
     Draft,
     Envelope,
-    Finding,
     Kind,
+    ParsedEmail,
     Passage,
     Sentiment,
-    Severity,
     Step,
     TicketId,
     TicketState,
@@ -27,6 +25,7 @@ from desk.model import (
 )
 from desk.ports import Queue
 from desk.store import Store
+from inference.ladder import Question
 from inference.language import detect
 from inference.redact import Redacted, restore
 from mail.compose import may_reply, reply_recipients
@@ -49,64 +48,56 @@ class Ladder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Drafting:
-    """``own`` are the addresses of our mailboxes; ``signatures`` close a reply, by mailbox name."""
+class Drafter:
+    """Drafts an answer to one mail. ``own`` are the addresses of our mailboxes."""
 
-    store: Store
-    queue: Queue
     search: Search
     redactor: Redactor
     ladder: Ladder
     review: Review
     own: Collection[str]
-    signatures: Mapping[str, str]
     passages: int = 4
 
-    async def __call__(self, id: int) -> None:
-        view = await self.store.view(TicketId(id))
-        if view.ticket.state is not TicketState.TRIAGED:
-            return
-        draft = await self._draft(view)
-        async with self.store.change() as change:
-            ticket = await change.move_ticket(view.ticket, Verb.DRAFT, {"instruction": ""})
-            # an earlier reply of which nobody knows whether it left comes first
-            is_free = await change.live_response(ticket.id) is None
-            if draft is not None and is_free:
-                await change.add_response(ticket, view.email.id, envelope(view, draft.text), draft)
-        await self.queue.put(Step.SHOW, id, view.ticket.score)
-
-    async def _draft(self, view: TicketView) -> Draft | None:
-        """None when nobody waits for an answer."""
-        parsed, known = view.email.parsed, view.classification
-        if parsed.kind is not Kind.PERSON or may_reply(parsed, self.own):
+    async def draft(
+        self,
+        parsed: ParsedEmail,
+        known: Classification | None,
+        signature: str = "",
+        instruction: str = "",
+    ) -> Draft | None:
+        """None when nobody waits for an answer. ``instruction`` is an agent's wish."""
+        if self._needs_no_answer(parsed, known):
             return None
-        if (
-            known is not None
-            and known.category.label in UNANSWERED
-            and "category" not in known.unsure
-        ):
-            return None
-        question, names = await self._question(view)
+        question, names = await self._question(parsed, known, signature, instruction)
         written = await self.ladder.write(question)
         if not written.text:
             return written
-        text, invented = restore(written.text, names)
+        # a placeholder that the writer invented stays in the text, and the checks block it
+        text, _ = restore(written.text, names)
         to, _ = reply_recipients(parsed, self.own)
         findings, score = self.review(text, written.citations, parsed, to)
-        findings += tuple(
-            Finding("placeholder", Severity.BLOCKING, f"The draft names somebody unknown: {name}.")
-            for name in invented
-        )
         return replace(written, text=text, findings=findings, score=score)
 
-    async def _question(self, view: TicketView) -> tuple[Question, Mapping[str, str]]:
+    def _needs_no_answer(self, parsed: ParsedEmail, known: Classification | None) -> bool:
+        if parsed.kind is not Kind.PERSON or may_reply(parsed, self.own):
+            return True
+        is_sure = known is not None and "category" not in known.unsure
+        return known is not None and is_sure and known.category.label in UNANSWERED
+
+    async def _question(
+        self,
+        parsed: ParsedEmail,
+        known: Classification | None,
+        signature: str,
+        instruction: str,
+    ) -> tuple[Question, Mapping[str, str]]:
         """What the writer is asked: no personal data that was found is in it."""
-        parsed, known = view.email.parsed, view.classification
         people = [a.name for a in (parsed.sender, *parsed.to, *parsed.cc) if a.name]
         body = parsed.reply or parsed.text
         subject = await self.redactor.redact(parsed.subject, people)
         text = await self.redactor.redact(body, people, subject.names)
-        customer = await self.redactor.redact(first_name(parsed.sender.name), people, text.names)
+        asked = await self.redactor.redact(instruction, people, text.names)
+        customer = await self.redactor.redact(first_name(parsed.sender.name), people, asked.names)
         passages = await self._passages(f"{subject.text}\n\n{text.text}")
         question = Question(
             subject=subject.text,
@@ -115,8 +106,8 @@ class Drafting:
             category=known.category.label if known else Category.OTHER,
             sentiment=known.sentiment.label if known else Sentiment.NEUTRAL,
             customer=customer.text,
-            instruction=view.ticket.instruction,
-            signature=self.signatures.get(view.mailbox.name, ""),
+            instruction=asked.text,
+            signature=signature,
             passages=tuple(passages),
         )
         return question, customer.names
@@ -127,6 +118,31 @@ class Drafting:
             return await self.search(question, self.passages)
         except Transient:
             return []
+
+
+@dataclass(frozen=True, slots=True)
+class Drafting:
+    """The step. ``signatures`` close a reply, by mailbox name."""
+
+    store: Store
+    queue: Queue
+    drafter: Drafter
+    signatures: Mapping[str, str]
+
+    async def __call__(self, id: int) -> None:
+        view = await self.store.view(TicketId(id))
+        if view.ticket.state is not TicketState.TRIAGED:
+            return
+        parsed, signature = view.email.parsed, self.signatures.get(view.mailbox.name, "")
+        instruction = view.ticket.instruction
+        draft = await self.drafter.draft(parsed, view.classification, signature, instruction)
+        async with self.store.change() as change:
+            ticket = await change.move_ticket(view.ticket, Verb.DRAFT, {"instruction": ""})
+            # an earlier reply of which nobody knows whether it left comes first
+            is_free = await change.live_response(ticket.id) is None
+            if draft is not None and is_free:
+                await change.add_response(ticket, view.email.id, envelope(view, draft.text), draft)
+        await self.queue.put(Step.SHOW, id, view.ticket.score)
 
 
 def envelope(view: TicketView, text: str) -> Envelope:

@@ -7,7 +7,7 @@ retries; it is started again then.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,11 +45,11 @@ def redis_settings(url: str) -> RedisSettings:
     return settings
 
 
-async def run_schedule(url: str, jobs: Mapping[str, Job]) -> None:
+async def run_schedule(url: str, jobs: Sequence[Job]) -> None:
     """Until cancelled."""
     while True:
         worker = Worker(
-            cron_jobs=[_cron(job) for job in jobs.values()],
+            cron_jobs=[_cron(job) for job in jobs],
             redis_settings=redis_settings(url),
             queue_name=QUEUE,
             handle_signals=False,

@@ -1,0 +1,65 @@
+"""Text in Adaptive Cards: what customers wrote must not become Markdown, a mention or a date there,
+and times are drawn by the reader's client in the reader's zone."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+from desk.standing import MARK
+
+Json = dict[str, Any]
+
+
+def block(text: str, **looks: object) -> Json:
+    """One paragraph; times are drawn by the reader's client in the reader's zone."""
+    return {"type": "TextBlock", "text": _timed(inert(text)), "wrap": True, **looks}
+
+
+def lines(text: str) -> list[Json]:
+    """Text of any length exactly as it is: a RichTextBlock knows no Markdown, and one per line
+    keeps the lines in every client. Empty lines become a gap."""
+    blocks: list[Json] = []
+    gap = "Small"
+    for line in text.splitlines():
+        if line.strip():
+            run = {"type": "TextRun", "text": _undated(line)}
+            blocks.append({"type": "RichTextBlock", "spacing": gap, "inlines": [run]})
+        gap = "None" if line.strip() else "Medium"
+    return blocks
+
+
+JOINER = "\u2060"  # WORD JOINER: invisible, and no part of any syntax
+LINK = re.compile(r"\](?=[(\[:])")
+LIST = re.compile(r"^(?=\s*(?:[-+>#]|\d+[.)])\s?)", re.MULTILINE)
+EMPHASIS = re.compile(r"(?<!\w)_|_(?!\w)|~(?=~)")
+
+
+def inert(text: str) -> str:
+    """Text that looks the same and that no client takes for Markdown, a mention or a date.
+
+    >>> inert("[pay](https://evil.example)").replace(JOINER, "|"), inert("**now**")
+    ('[pay]|(https://evil.example)', '∗∗now∗∗')
+    """
+    text = LINK.sub(f"]{JOINER}", _undated(text))
+    text = EMPHASIS.sub(lambda sign: f"{JOINER}{sign[0]}{JOINER}", text)
+    return LIST.sub(JOINER, text.replace("*", "∗").replace("<at>", f"<{JOINER}at>"))
+
+
+def _undated(text: str) -> str:
+    """``{{DATE(…)}}`` is a function in Adaptive Cards, in every kind of text."""
+    return text.replace("{{", f"{{{JOINER}{{")
+
+
+def _timed(text: str) -> str:
+    return MARK.sub(lambda mark: f"{{{{TIME({_at(mark):%Y-%m-%dT%H:%M:%SZ})}}}}", text)
+
+
+def spelled(text: str) -> str:
+    """For the notification line, where functions are not run."""
+    return MARK.sub(lambda mark: f"{_at(mark):%H:%M} UTC", text)
+
+
+def _at(mark: re.Match[str]) -> datetime:
+    return datetime.fromtimestamp(int(mark[1]), UTC)

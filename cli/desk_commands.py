@@ -1,0 +1,170 @@
+"""Commands on the records: queue, users, audit log, and the check of everything."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from cli import parts
+from cli.output import Record
+from cli.records import first_user, opened_store
+from desk import access
+from desk.errors import DeskError, Misconfigured, Refused
+from desk.model import Role, TicketId, TicketView
+from desk.settings import Settings
+from workers.queue import RedisQueue
+from workers.redis_server import find_program
+
+
+async def queue(settings: Settings, limit: int) -> list[Record]:
+    """In the order in which tickets are served."""
+    async with opened_store(settings) as store:
+        return [row(view) for view in await access.queue(store, await first_user(store), limit)]
+
+
+def row(view: TicketView) -> Record:
+    ticket = view.ticket
+    return {
+        "id": ticket.id,
+        "subject": ticket.subject,
+        "urgency": ticket.urgency,
+        "due": ticket.due_at.isoformat() if ticket.due_at else None,
+        "score": ticket.score,
+        "state": ticket.state,
+        "assignee": view.names.get(ticket.assignee) if ticket.assignee else None,
+    }
+
+
+async def why(settings: Settings, id: int) -> Record:
+    """A ticket's row and the parts of its score."""
+    async with opened_store(settings) as store:
+        view = await access.ticket(store, await first_user(store), TicketId(id))
+    known = view.classification
+    return {
+        **row(view),
+        "reasons": known.reasons if known else (),
+        "boosts": [{"reason": reason, "minutes": m} for reason, m in view.ticket.boosts],
+    }
+
+
+async def dead(settings: Settings) -> list[Record]:
+    async with opened_store(settings) as store:
+        return [
+            {
+                "id": letter["id"],
+                "job": f"{letter['step']}:{letter['target']}",
+                "reason": letter["reason"],
+                "tries": letter["tries"],
+                "at": letter["created_at"].isoformat(),
+            }
+            for letter in await store.dead_letters()
+        ]
+
+
+async def add_user(settings: Settings, email: str, name: str, role: Role, team: str) -> Record:
+    if "@" not in email:
+        raise Misconfigured(f"{email!r} is not an e-mail address")
+    async with opened_store(settings) as store:
+        async with store.change() as change:
+            added = await change.add_user(email, name or email.partition("@")[0], role, team)
+        return {"id": added.id}
+
+
+async def users(settings: Settings) -> list[Record]:
+    async with opened_store(settings) as store:
+        return [
+            {"id": u.id, "email": u.email, "name": u.name, "role": u.role, "team": u.team}
+            for u in await store.users()
+        ]
+
+
+async def verify(settings: Settings) -> Record:
+    async with opened_store(settings) as store:
+        found = await store.verify()
+        return {
+            "ok": found.ok,
+            "entries": found.entries,
+            "head": found.head,
+            "first_broken": found.first_broken,
+        }
+
+
+async def check(settings: Settings) -> list[Record]:
+    """One row a component. ``ok`` false in a required one fails the command."""
+    probes: dict[str, Callable[[], Awaitable[str]]] = {
+        "database": lambda: _database(settings),
+        "redis": lambda: _redis(settings),
+        "encoder": lambda: _encoder(settings),
+        "knowledge base": lambda: _knowledge(settings),
+        "privacy": lambda: _privacy(settings),
+        "rules": lambda: _rules(settings),
+        "writer": lambda: _writer(settings),
+        "slack": lambda: _slack(settings),
+        "teams": lambda: _teams(settings),
+    }
+    return [await _probed(name, probe) for name, probe in probes.items()]
+
+
+async def _probed(name: str, probe: Callable[[], Awaitable[str]]) -> Record:
+    try:
+        return {"name": name, "ok": True, "detail": await probe()}
+    except Refused as off:
+        return {"name": name, "ok": None, "detail": str(off)}
+    except DeskError as error:
+        return {"name": name, "ok": False, "detail": str(error)}
+
+
+async def _database(settings: Settings) -> str:
+    async with opened_store(settings) as store:
+        counts = await store.counts()
+    return f"{sum(counts.values()) - counts['sent']} tickets, {counts['sent']} replies sent"
+
+
+async def _redis(settings: Settings) -> str:
+    if not settings.redis:
+        return f"started with Maildesk: {find_program()}"
+    async with RedisQueue(settings.redis) as line:
+        await line.ping()
+    return "answers"
+
+
+async def _encoder(settings: Settings) -> str:
+    encoder = await parts.opened_encoder(settings)
+    await parts.opened_classifier(settings, encoder)
+    return f"{settings.encoder}, heads fit"
+
+
+async def _knowledge(settings: Settings) -> str:
+    encoder = await parts.opened_encoder(settings)
+    async with parts.opened_knowledge(settings, encoder) as knowledge:
+        return f"{len(await knowledge.index.articles())} articles"
+
+
+async def _privacy(settings: Settings) -> str:
+    if parts.redactor(settings).has_names:
+        return "names in running text are found too"
+    return (
+        "addresses, numbers and the names in a mail's own headers are found; names in running text"
+        " are not: set privacy.ner to a spaCy pipeline"
+    )
+
+
+async def _rules(settings: Settings) -> str:
+    return f"{len(parts.urgency_rules(settings))} rules"
+
+
+async def _writer(settings: Settings) -> str:
+    if not settings.tgi.url:
+        raise Refused("No language model is configured: drafts quote your articles")
+    return settings.tgi.url
+
+
+async def _slack(settings: Settings) -> str:
+    if not settings.slack.bot_token.get_secret_value():
+        raise Refused("not configured")
+    return "configured"
+
+
+async def _teams(settings: Settings) -> str:
+    if not settings.teams.app_id:
+        raise Refused("not configured")
+    return "configured"

@@ -1,0 +1,158 @@
+"""Opening the doors for people: the console always, Slack and Teams when they are configured."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Protocol
+
+from aiohttp import web
+from bot.console.connect import Console
+from bot.console.hub import RedisHub
+
+from bot.board import Board, Chat, Route
+from bot.commands import Commands
+from bot.identity import Identity
+from bot.web import listen, web_app
+from cli import parts
+from desk.actions import Actions
+from desk.metrics import Metrics
+from desk.model import Network
+from desk.settings import Settings
+from desk.store import Store
+from workers.queue import RedisQueue
+
+SCRIPTS = Path(__file__).parent.parent / "node_modules" / "adaptivecards" / "dist"
+
+Background = Callable[[], Coroutine[Any, Any, None]]
+
+
+class Holder(Protocol):
+    """What of a process the doors need."""
+
+    @property
+    def settings(self) -> Settings: ...
+    @property
+    def store(self) -> Store: ...
+    @property
+    def redis(self) -> str: ...
+    @property
+    def queue(self) -> RedisQueue: ...
+    @property
+    def metrics(self) -> Metrics: ...
+
+
+@dataclass(slots=True)
+class Doors:
+    """``background`` runs beside the web server."""
+
+    board: Board
+    console: Console
+    address: str
+    background: list[Background] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Networks:
+    """What the configured networks bring along."""
+
+    chats: dict[Network, Chat] = field(default_factory=dict)
+    routes: list[Route] = field(default_factory=list)
+    managers: list[Route] = field(default_factory=list)
+    web: list[web.RouteDef] = field(default_factory=list)
+    background: list[Background] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def opened_doors(desk: Holder) -> AsyncIterator[Doors]:
+    settings = desk.settings
+    hub = RedisHub(desk.redis)
+    actions = Actions(
+        desk.store,
+        desk.queue,
+        parts.review_with(parts.own_words(settings)),
+        timedelta(seconds=settings.undo_seconds),
+    )
+    commands = Commands(desk.store, actions)
+    console = Console(desk.store, actions, commands, hub, SCRIPTS, hosts(settings))
+    networks = Networks()
+    board = Board(desk.store, networks.chats, networks.routes, networks.managers, hub.publish)
+    connect_slack(settings, networks, desk.store, actions, commands, board)
+    connect_teams(settings, networks, desk.store, actions, commands, board)
+    app = web_app(
+        [*console.routes(), *networks.web],
+        desk.metrics,
+        {"database": desk.store.counts, "redis": desk.queue.ping},
+        lambda: refresh(desk),
+    )
+    runner = await listen(app, settings.host, settings.port)
+    try:
+        address = f"http://{settings.host}:{settings.port}"
+        yield Doors(board, console, address, [console.run, *networks.background])
+    finally:
+        await runner.cleanup()
+        await hub.close()
+
+
+def hosts(settings: Settings) -> Sequence[str]:
+    """The names under which a browser may ask for the console."""
+    return ("127.0.0.1", "localhost", "[::1]", settings.host)
+
+
+def connect_slack(
+    settings: Settings,
+    networks: Networks,
+    store: Store,
+    actions: Actions,
+    commands: Commands,
+    board: Board,
+) -> None:
+    given = settings.slack
+    if not given.bot_token.get_secret_value():
+        return
+    from bot.slack.connect import Slack
+
+    slack = Slack(given, store, actions, commands, board, Identity(store), settings.zone)
+    networks.chats[Network.SLACK] = slack.chat
+    networks.web += slack.routes()
+    networks.background.append(slack.run)
+    if given.channel:
+        networks.routes.append(Route(Network.SLACK, given.channel, given.post_from))
+    if given.managers_channel:
+        networks.managers.append(Route(Network.SLACK, given.managers_channel))
+
+
+def connect_teams(
+    settings: Settings,
+    networks: Networks,
+    store: Store,
+    actions: Actions,
+    commands: Commands,
+    board: Board,
+) -> None:
+    given = settings.teams
+    if not given.app_id and not given.is_local_test:
+        return
+    from bot.teams.connect import Teams
+
+    teams = Teams(given, store, actions, commands, board, Identity(store), settings.zone)
+    networks.chats[Network.TEAMS] = teams.chat
+    networks.web += teams.routes()
+    networks.background.append(teams.run)
+    if given.channel:
+        networks.routes.append(Route(Network.TEAMS, given.channel, given.post_from))
+    if given.managers_channel:
+        networks.managers.append(Route(Network.TEAMS, given.managers_channel))
+
+
+async def refresh(desk: Holder) -> None:
+    """Bring the gauges up to date."""
+    for state, count in (await desk.store.counts()).items():
+        desk.metrics.tickets.labels(state).set(count)
+    for step, depth in (await desk.queue.depth()).items():
+        desk.metrics.queued.labels(step, "ready").set(depth.ready)
+        desk.metrics.queued.labels(step, "delayed").set(depth.delayed)
+        desk.metrics.queued.labels(step, "leased").set(depth.leased)

@@ -1,0 +1,74 @@
+"""Commands on the knowledge base: add, search, list, remove, evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+
+from cli import output, parts
+from cli.output import Record
+from cli.parts import Knowledge
+from cli.records import make_private, opened_store
+from desk.errors import Misconfigured, Permanent
+from desk.settings import Settings
+from kb.evaluate import Row, evaluate
+
+
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncIterator[Knowledge]:
+    make_private(settings.data)
+    encoder = await parts.opened_encoder(settings)
+    async with parts.opened_knowledge(settings, encoder) as knowledge:
+        yield knowledge
+
+
+async def add(settings: Settings, paths: list[Path]) -> Record:
+    async with opened_store(settings) as store, opened(settings) as knowledge:
+        added = 0
+        for path in paths:
+            added += await parts.add_articles(store, knowledge, path)
+        return {"added": added, "articles": len(await knowledge.index.articles())}
+
+
+async def search(settings: Settings, query: str, k: int) -> list[Record]:
+    async with opened(settings) as knowledge:
+        return [
+            {
+                "article": passage.article,
+                "heading": passage.heading,
+                "text": passage.text,
+                "score": round(passage.score, 4),
+            }
+            for passage in await knowledge.search(query, k)
+        ]
+
+
+async def listed(settings: Settings) -> list[Record]:
+    async with opened(settings) as knowledge:
+        return [asdict(entry) for entry in await knowledge.index.articles()]
+
+
+async def remove(settings: Settings, name: str) -> Record:
+    async with opened(settings) as knowledge:
+        if not await knowledge.index.remove(name):
+            raise Permanent(f"There is no article {name} in the knowledge base: see kb list")
+        return {"removed": name}
+
+
+async def evaluated(settings: Settings, file: str) -> Record:
+    """Rows of question and article, as JSON lines."""
+    rows = []
+    for number, line in enumerate(output.read(file).decode("utf-8").splitlines(), 1):
+        try:
+            given = orjson.loads(line)
+            rows.append(Row(str(given["question"]), str(given["article"])))
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            raise Misconfigured(
+                f"{file}, line {number}: write an object with question and article"
+            ) from None
+    async with opened(settings) as knowledge:
+        return asdict(await evaluate(rows, knowledge.search))

@@ -1,0 +1,32 @@
+"""Logs: structlog, one JSON object a line, ids only."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import structlog
+
+from cli.records import make_private
+from desk.settings import Settings
+
+
+def configure_logs(settings: Settings, file: Path | None) -> None:
+    """To ``file``, or to standard error. Libraries are heard from warnings on."""
+    level = logging.getLevelNamesMapping()[settings.log_level.upper()]
+    if file is not None:
+        make_private(file.parent)
+    target = file.open("a", encoding="utf-8") if file is not None else sys.stderr
+    logging.basicConfig(stream=target, level=logging.WARNING, format="%(message)s")
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(target),
+    )

@@ -1,0 +1,100 @@
+"""Opening the records: data folder, schema, key, first user, mailboxes."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from desk.engine import upgrade
+from desk.errors import Misconfigured
+from desk.model import Mailbox, Role, User
+from desk.settings import MailboxSettings, Settings
+from desk.store import Store
+from desk.vault import Vault, create_key_file, open_vault
+
+SAMPLES = Path(__file__).parent.parent / "samples"
+
+
+def make_private(folder: Path) -> Path:
+    """The folder, readable by its owner only. Raises Misconfigured when that cannot be."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    except OSError as error:
+        raise Misconfigured(
+            f"The data folder {folder} cannot be written ({error.strerror}): choose another with"
+            " --data or MAILDESK_DATA"
+        ) from error
+    if not os.access(folder, os.W_OK):
+        raise Misconfigured(f"The data folder {folder} cannot be written: choose another: --data")
+    return folder
+
+
+@asynccontextmanager
+async def opened_store(settings: Settings) -> AsyncIterator[Store]:
+    """The store with its schema up to date; the first time with a new key."""
+    make_private(settings.data)
+    await upgrade(settings.database_url)
+    key = settings.data / "key"
+    if not key.exists():
+        await _create_key(settings, key)
+    async with Store.open(settings.database_url, open_vault(key)) as store:
+        yield store
+
+
+async def _create_key(settings: Settings, key: Path) -> None:
+    """Only for an empty database: whatever is in another one was sealed with the key we miss."""
+    nothing = Vault({b"none": bytes(32)}, bytes(32))
+    async with Store.open(settings.database_url, nothing) as store:
+        is_new = (await store.verify()).entries == 0
+    if is_new:
+        create_key_file(key)
+
+
+def mailbox_settings(settings: Settings) -> tuple[MailboxSettings, ...]:
+    """The configured mailboxes, or the sample one."""
+    if settings.mailboxes:
+        return settings.mailboxes
+    return (
+        MailboxSettings(
+            name="support",
+            address="support@lanewright.example",
+            kind="maildir",
+            display_name="Lanewright Support",
+            signature="Lanewright Support",
+            folder=settings.data / "mail" / "support",
+        ),
+    )
+
+
+async def register_mailboxes(
+    store: Store, settings: Settings
+) -> list[tuple[Mailbox, MailboxSettings]]:
+    """Each configured mailbox with its record."""
+    found = []
+    for given in mailbox_settings(settings):
+        async with store.change() as change:
+            record = await change.add_mailbox(given.name, given.address, given.kind, given.team)
+        found.append((record, given))
+    return found
+
+
+async def first_user(store: Store) -> User:
+    """Whoever starts Maildesk, an administrator; made when there are no users yet."""
+    admins = [user for user in await store.users() if user.role is Role.ADMIN]
+    if admins:
+        return admins[0]
+    async with store.change() as change:
+        return await change.add_user("you@localhost", _own_name(), Role.ADMIN)
+
+
+def _own_name() -> str:
+    """The login, written as a name."""
+    try:
+        login = getpass.getuser()
+    except (KeyError, OSError):
+        login = "operator"
+    return "Operator" if login == "root" else login.capitalize()

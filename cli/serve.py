@@ -1,0 +1,223 @@
+"""The processes: everything in one (``run``), a bot, a worker."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from cli import parts
+from cli.doors import Doors, opened_doors
+from cli.feed import feed
+from cli.logs import configure_logs
+from cli.records import SAMPLES, first_user, opened_store, register_mailboxes
+from desk.metrics import Metrics
+from desk.model import Mailbox, MailboxId, Step
+from desk.settings import MailboxSettings, Settings
+from desk.store import Store
+from mail.parse import parse
+from mail.provider import Provider
+from workers.drafting import Drafting
+from workers.intake import Intake
+from workers.queue import RedisQueue
+from workers.redis_server import RedisServer
+from workers.runner import BatchHandler, Handler, Runner, Service
+from workers.schedule import Job, run_schedule
+from workers.sending import Sending
+from workers.sweep import Sweep
+from workers.triage import Triage
+from workers.watch import Watch
+
+Announce = Callable[[str], None]
+Role = Callable[[Settings, Announce], Coroutine[Any, Any, None]]
+Mailboxes = Sequence[tuple[Mailbox, MailboxSettings]]
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every process holds."""
+
+    settings: Settings
+    store: Store
+    redis: str
+    queue: RedisQueue
+    mailboxes: Mailboxes
+    metrics: Metrics
+
+    def runner(self, services: Mapping[Step, Service]) -> Runner:
+        return Runner(self.queue, services, parts.Grave(self.store))
+
+    def service(self, step: Step, handler: Handler, slots: int) -> dict[Step, Service]:
+        """One step, timed."""
+
+        async def timed(id: int) -> None:
+            with self.metrics.timed(step):
+                await handler(id)
+
+        return {step: Service(timed, slots=slots)}
+
+    def batch(self, step: Step, handler: BatchHandler, size: int) -> dict[Step, Service]:
+        async def timed(ids: Sequence[int]) -> Mapping[int, Exception]:
+            with self.metrics.timed(step):
+                return await handler(ids)
+
+        return {step: Service(timed, slots=1, batch=size)}
+
+
+@asynccontextmanager
+async def opened_desk(settings: Settings) -> AsyncIterator[Desk]:
+    """Records and queue; a redis-server of our own when none is configured."""
+    async with AsyncExitStack() as stack:
+        store = await stack.enter_async_context(opened_store(settings))
+        url = settings.redis
+        if not url:
+            server = await stack.enter_async_context(RedisServer(settings.data / "redis"))
+            url = server.url
+        queue = await stack.enter_async_context(RedisQueue(url))
+        mailboxes = await register_mailboxes(store, settings)
+        yield Desk(settings, store, url, queue, mailboxes, Metrics())
+
+
+class Process:
+    """The tasks of a process: they end together, the runners first, within five seconds."""
+
+    def __init__(self, group: asyncio.TaskGroup) -> None:
+        self._group = group
+        self._tasks: list[asyncio.Task[None]] = []
+        self._runners: list[Runner] = []
+        self._stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stopped.set)
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(self._group.create_task(work))
+
+    def serve(self, runner: Runner) -> None:
+        self._runners.append(runner)
+        self._group.create_task(runner.run())
+
+    async def until_stopped(self) -> None:
+        await self._stopped.wait()
+        for runner in self._runners:
+            runner.stop()
+        for task in self._tasks:
+            task.cancel()
+
+
+async def run(settings: Settings, announce: Announce) -> None:
+    """Everything in one process. The page answers first; models load behind it."""
+    async with opened_desk(settings) as desk, opened_doors(desk) as doors:
+        user = await first_user(desk.store)
+        announce(f"{doors.address}/login?token={doors.console.new_token(user.id)}")
+        async with asyncio.TaskGroup() as group:
+            process = Process(group)
+            serve_doors(process, desk, doors)
+            process.start(serve_steps(process, desk))
+            await process.until_stopped()
+
+
+async def run_bot(settings: Settings, announce: Announce) -> None:
+    """The chat side alone: web, cards and alerts; no models."""
+    async with opened_desk(settings) as desk, opened_doors(desk) as doors:
+        announce(f"Listening on {doors.address}")
+        async with asyncio.TaskGroup() as group:
+            process = Process(group)
+            serve_doors(process, desk, doors)
+            await process.until_stopped()
+
+
+async def run_worker(settings: Settings, announce: Announce) -> None:
+    """All steps but show and alert. Start as many as are needed."""
+    async with opened_desk(settings) as desk, asyncio.TaskGroup() as group:
+        process = Process(group)
+        process.start(serve_steps(process, desk))
+        announce("Working; stop with Ctrl-C")
+        await process.until_stopped()
+
+
+def serve_doors(process: Process, desk: Desk, doors: Doors) -> None:
+    for work in doors.background:
+        process.start(work())
+    shown = desk.service(Step.SHOW, doors.board.show, slots=4)
+    alerts = desk.service(Step.ALERT, doors.board.alert, slots=1)
+    process.serve(desk.runner({**shown, **alerts}))
+
+
+async def serve_steps(process: Process, desk: Desk) -> None:
+    """Open what each step needs and serve it as soon as that is there; then keep it open."""
+    async with AsyncExitStack() as stack:
+        providers = await stack.enter_async_context(parts.opened_mailboxes(desk.mailboxes))
+        serve_mail(process, desk, providers)
+        if not desk.settings.mailboxes:
+            folder = desk.mailboxes[0][1].folder
+            process.start(feed(SAMPLES / "mailbox", folder))
+        redactor = await stack.enter_async_context(parts.redactor(desk.settings))
+        encoder = await parts.opened_encoder(desk.settings)
+        knowledge = await stack.enter_async_context(parts.opened_knowledge(desk.settings, encoder))
+        classifier = await parts.opened_classifier(desk.settings, encoder)
+        rules = parts.urgency_rules(desk.settings)
+        triage = Triage(desk.store, desk.queue, classifier, rules, desk.settings.sla)
+        process.serve(desk.runner(desk.batch(Step.TRIAGE, triage, size=16)))
+        if not desk.settings.mailboxes:
+            await parts.add_articles(desk.store, knowledge, SAMPLES / "articles")
+        ladder = await stack.enter_async_context(parts.opened_ladder(desk.settings))
+        drafter = parts.drafter(desk.settings, knowledge, redactor, ladder)
+        signatures = {given.name: given.signature for _, given in desk.mailboxes}
+        drafting = Drafting(desk.store, desk.queue, drafter, signatures)
+        process.serve(desk.runner(desk.service(Step.DRAFTING, drafting, slots=4)))
+        await asyncio.Event().wait()
+
+
+def serve_mail(process: Process, desk: Desk, providers: Mapping[MailboxId, Provider]) -> None:
+    """Intake, sending, and the schedule: all that needs no model."""
+    intake = Intake(desk.store, desk.queue, providers, parse)
+    names = {given.name: given.display_name for _, given in desk.mailboxes}
+    sending = Sending(desk.store, desk.queue, providers, names)
+    process.serve(
+        desk.runner(
+            {
+                **desk.service(Step.INTAKE, intake, slots=2),
+                **desk.service(Step.SENDING, sending, slots=4),
+            }
+        )
+    )
+    for id, provider in providers.items():
+        process.start(parts.listen(provider, id, desk.queue))
+    process.start(run_schedule(desk.redis, periodic(desk, providers)))
+
+
+def periodic(desk: Desk, providers: Mapping[MailboxId, Provider]) -> list[Job]:
+    async def fetch() -> None:
+        for id in providers:
+            await desk.queue.put(Step.INTAKE, id, 0.0)
+
+    return [
+        Job("fetch", 20, fetch),
+        Job("sweep", 10, Sweep(desk.store, desk.queue)),
+        Job("watch", 5, Watch(desk.store, desk.queue)),
+    ]
+
+
+def start(
+    process: Callable[[Settings, Announce], Coroutine[Any, Any, None]],
+    given: Settings,
+    *,
+    log_file: bool = False,
+) -> None:
+    """Run a process until a signal ends it; of several failures the first is told."""
+    configure_logs(given, given.data / "maildesk.log" if log_file else None)
+    try:
+        asyncio.run(process(given, say))
+    except BaseExceptionGroup as group:
+        first: BaseException = group
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        raise first from group
+
+
+def say(text: str) -> None:
+    print(text, flush=True)

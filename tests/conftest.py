@@ -1,0 +1,61 @@
+"""Fixtures that many tests share: a store on both databases, and values to put into it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from desk.engine import upgrade
+from desk.store import Store
+from tests.doubles.desk import FastClock, new_vault
+from tests.doubles.postgres import postgres
+
+
+@pytest.fixture(scope="session")
+def postgres_socket() -> Iterator[Path]:
+    with postgres() as socket:
+        yield socket
+
+
+@pytest.fixture
+def clock() -> FastClock:
+    return FastClock()
+
+
+@pytest.fixture
+async def store(tmp_path: Path, clock: FastClock) -> AsyncIterator[Store]:
+    """On SQLite, in a file."""
+    url = f"sqlite+aiosqlite:///{tmp_path / 'desk.db'}"
+    await upgrade(url)
+    async with Store.open(url, new_vault(tmp_path), clock) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def any_store(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: FastClock
+) -> AsyncIterator[Store]:
+    """The same test on both databases."""
+    if request.param == "sqlite":
+        url = f"sqlite+aiosqlite:///{tmp_path / 'desk.db'}"
+    else:
+        url = await _new_database(request.getfixturevalue("postgres_socket"))
+    await upgrade(url)
+    async with Store.open(url, new_vault(tmp_path), clock) as opened:
+        yield opened
+
+
+async def _new_database(socket: Path) -> str:
+    name = f"desk_{uuid4().hex[:12]}"
+    server = create_async_engine(
+        f"postgresql+asyncpg://app@/postgres?host={socket}", isolation_level="AUTOCOMMIT"
+    )
+    async with server.connect() as connection:
+        await connection.execute(text(f"CREATE DATABASE {name}"))
+    await server.dispose()
+    return f"postgresql+asyncpg://app@/{name}?host={socket}"

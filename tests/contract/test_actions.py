@@ -1,0 +1,255 @@
+"""What people may do to a ticket, on both databases: once, in order, and only what they saw."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from desk.actions import HANDLERS, Outcome, Result
+from desk.model import ResponseState, Step, TicketState, Verb
+from desk.store import Store
+from tests.doubles.desk import FastClock, mail, received, scene, steps
+
+DONE = Outcome(Result.DONE)
+
+
+async def test_approving_starts_the_undo_window_and_queues_the_sending(any_store: Store) -> None:
+    at = await scene(any_store)
+    assert await at.actions.act(await at.request(Verb.APPROVE)) == DONE
+    response = await at.response()
+    assert response is not None
+    assert response.state is ResponseState.APPROVED
+    assert response.approved_by == at.ann.id
+    assert response.send_after == any_store.clock.now() + at.actions.undo
+    assert response.message_id.endswith("@lanewright.example>")
+    assert (Step.SENDING, response.id) in at.queue.jobs
+    assert Step.SHOW in steps(at.queue.jobs)
+    assert (await any_store.ticket(at.ticket.id)).assignee == at.ann.id
+
+
+async def test_a_hundred_clicks_at_once_approve_once(any_store: Store) -> None:
+    at = await scene(any_store)
+    users = [at.ann, at.omar]
+    requests = [
+        replace(await at.request(Verb.APPROVE, users[n % 2]), key=f"click-{n}", confirmed=True)
+        for n in range(24)
+    ]
+    outcomes: Sequence[Outcome] = await asyncio.gather(*map(at.actions.act, requests))
+    assert [o.result for o in outcomes].count(Result.DONE) == 1
+    assert {o.result for o in outcomes} == {Result.DONE, Result.REFUSED}
+    assert (await at.verbs()).count("approve") == 1
+
+
+async def test_a_click_delivered_twice_counts_once(any_store: Store) -> None:
+    at = await scene(any_store)
+    request = await at.request(Verb.CLAIM)
+    assert await at.actions.act(request) == DONE
+    assert await at.actions.act(request) == Outcome(Result.DUPLICATE)
+
+
+async def test_a_late_click_is_told_who_was_faster(any_store: Store) -> None:
+    at = await scene(any_store)
+    late = await at.request(Verb.APPROVE, at.omar)
+    await at.actions.act(await at.request(Verb.APPROVE))
+    outcome = await at.actions.act(replace(late, confirmed=True))
+    assert outcome.result is Result.REFUSED
+    assert "Approved by Ann" in outcome.note
+
+
+async def test_an_edit_is_saved_but_not_sent(any_store: Store) -> None:
+    at = await scene(any_store)
+    before = await at.response()
+    assert await at.actions.act(await at.request(Verb.EDIT, text=" Better.\r\nAnn ")) == DONE
+    after = await at.response()
+    assert before is not None
+    assert after is not None
+    assert after.envelope.text == "Better.\nAnn"
+    assert after.state is ResponseState.DRAFT
+    assert after.edited_by == at.ann.id
+    assert after.hash != before.hash
+    assert after.draft.score == 90
+    assert Step.SENDING not in steps(at.queue.jobs)
+
+
+async def test_save_and_send_is_both_in_one(any_store: Store) -> None:
+    at = await scene(any_store)
+    request = await at.request(Verb.EDIT, text="Better.", then_send=True)
+    assert await at.actions.act(request) == DONE
+    response = await at.response()
+    assert response is not None
+    assert (response.state, response.envelope.text) == (ResponseState.APPROVED, "Better.")
+    assert (await at.verbs())[-3:] == ["edit", "claim", "approve"]
+
+
+async def test_what_was_not_on_the_card_cannot_be_approved(any_store: Store) -> None:
+    at = await scene(any_store)
+    stale = await at.request(Verb.APPROVE)
+    await at.actions.act(await at.request(Verb.EDIT, text="Something else."))
+    outcome = await at.actions.act(stale)
+    assert outcome.result is Result.REFUSED
+    assert "changed after this card was drawn" in outcome.note
+    response = await at.response()
+    assert response is not None
+    assert response.state is ResponseState.DRAFT
+
+
+async def test_undo_takes_the_approval_back_and_it_can_be_given_again(any_store: Store) -> None:
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.APPROVE))
+    assert await at.actions.act(await at.request(Verb.UNDO, at.omar)) == DONE
+    undone = await at.response()
+    assert undone is not None
+    assert (undone.state, undone.send_after, undone.message_id) == (ResponseState.DRAFT, None, "")
+    assert await at.actions.act(await at.request(Verb.APPROVE, key="again")) == DONE
+    assert (await at.verbs())[-4:] == ["claim", "approve", "undo", "approve"]
+
+
+async def test_there_is_no_undo_once_it_is_being_sent(any_store: Store) -> None:
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.APPROVE))
+    response = await at.response()
+    assert response is not None
+    async with any_store.change() as change:
+        await change.move_response(response, Verb.SEND)
+    outcome = await at.actions.act(await at.request(Verb.UNDO))
+    assert outcome == Outcome(Result.REFUSED, "Being sent")
+
+
+async def test_a_blocking_finding_needs_a_second_yes(any_store: Store) -> None:
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.EDIT, text="Our IBAN is DE00."))
+    outcome = await at.actions.act(await at.request(Verb.APPROVE))
+    assert outcome == Outcome(Result.CONFIRM, "It tells an IBAN.")
+    sure = await at.request(Verb.APPROVE, key="sure", confirmed=True)
+    assert await at.actions.act(sure) == DONE
+
+
+@pytest.mark.parametrize("text", ["", "  \n ", "x" * 100_001])
+async def test_a_text_that_cannot_be_sent_is_refused_and_changes_nothing(
+    any_store: Store, text: str
+) -> None:
+    at = await scene(any_store)
+    before = await at.response()
+    outcome = await at.actions.act(await at.request(Verb.EDIT, text=text))
+    assert outcome.result is Result.REFUSED
+    assert await at.response() == before
+
+
+async def test_a_claimed_ticket_asks_before_somebody_else_acts(any_store: Store) -> None:
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.CLAIM))
+    for verb in (Verb.APPROVE, Verb.CLAIM, Verb.RELEASE):
+        outcome = await at.actions.act(await at.request(verb, at.omar))
+        assert outcome.result is Result.CONFIRM
+    taken = await at.request(Verb.CLAIM, at.omar, confirmed=True, key="take over")
+    assert await at.actions.act(taken) == DONE
+    assert (await any_store.ticket(at.ticket.id)).assignee == at.omar.id
+
+
+async def test_release_gives_it_back(any_store: Store) -> None:
+    at = await scene(any_store)
+    assert (await at.actions.act(await at.request(Verb.RELEASE))).result is Result.REFUSED
+    await at.actions.act(await at.request(Verb.CLAIM))
+    assert await at.actions.act(await at.request(Verb.RELEASE, key="back")) == DONE
+    assert (await any_store.ticket(at.ticket.id)).assignee is None
+
+
+async def test_a_rejected_draft_can_be_written_again(any_store: Store) -> None:
+    at = await scene(any_store)
+    assert await at.actions.act(await at.request(Verb.REJECT)) == DONE
+    response = await at.response()
+    assert response is not None
+    assert response.state is ResponseState.RETIRED
+    assert await at.actions.act(await at.request(Verb.REGENERATE, text="shorter")) == DONE
+    ticket = await any_store.ticket(at.ticket.id)
+    assert (ticket.state, ticket.instruction) == (TicketState.TRIAGED, "shorter")
+    assert Step.DRAFTING in steps(at.queue.jobs)
+
+
+async def test_regenerate_retires_the_draft(any_store: Store) -> None:
+    at = await scene(any_store)
+    assert await at.actions.act(await at.request(Verb.REGENERATE)) == DONE
+    response = await at.response()
+    assert response is not None
+    assert response.state is ResponseState.RETIRED
+
+
+async def test_closing_retires_the_draft_but_not_a_reply_on_its_way(any_store: Store) -> None:
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.APPROVE))
+    outcome = await at.actions.act(await at.request(Verb.CLOSE))
+    assert outcome.result is Result.REFUSED
+    await at.actions.act(await at.request(Verb.UNDO))
+    assert await at.actions.act(await at.request(Verb.CLOSE, key="now")) == DONE
+    assert (await any_store.ticket(at.ticket.id)).state is TicketState.CLOSED
+
+
+async def test_only_a_manager_makes_an_unknown_reply_a_draft_again(any_store: Store) -> None:
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.APPROVE))
+    for verb in (Verb.SEND, Verb.LOSE):
+        response = await at.response()
+        assert response is not None
+        async with any_store.change() as change:
+            await change.move_response(response, verb)
+    agent = await at.actions.act(await at.request(Verb.SEND_AGAIN))
+    assert agent == Outcome(
+        Result.REFUSED, "Only a manager can do this, and you are registered as agent"
+    )
+    asked = await at.actions.act(await at.request(Verb.SEND_AGAIN, at.omar))
+    assert asked.result is Result.CONFIRM
+    sure = await at.request(Verb.SEND_AGAIN, at.omar, confirmed=True, key="sure")
+    assert await at.actions.act(sure) == DONE
+
+
+async def test_editing_is_shown_and_taken_over(any_store: Store) -> None:
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.START_EDIT))
+    assert (await any_store.ticket(at.ticket.id)).editing == at.ann.id
+    asked = await at.actions.act(await at.request(Verb.START_EDIT, at.omar))
+    assert asked.result is Result.CONFIRM
+    sure = await at.request(Verb.START_EDIT, at.omar, confirmed=True, key="sure")
+    assert await at.actions.act(sure) == DONE
+    await at.actions.act(await at.request(Verb.EDIT, at.omar, text="Mine."))
+    assert (await any_store.ticket(at.ticket.id)).editing is None
+
+
+async def test_agents_of_another_team_neither_see_nor_touch_it(any_store: Store) -> None:
+    at = await scene(any_store)
+    async with any_store.change() as change:
+        await change.add_mailbox("support", "support@lanewright.example", "maildir", "billing")
+    stranger = replace(at.ann, team="sales")
+    outcome = await at.actions.act(await at.request(Verb.CLAIM, stranger))
+    assert outcome.note == "There is no ticket #1 in your mailboxes"
+    colleague = replace(at.ann, team="billing")
+    assert await at.actions.act(await at.request(Verb.CLAIM, colleague)) == DONE
+
+
+async def test_a_redis_that_is_away_does_not_stop_a_person(any_store: Store) -> None:
+    at = await scene(any_store)
+    at.queue.is_away = True
+    assert await at.actions.act(await at.request(Verb.APPROVE)) == DONE
+    [(_, response)] = await any_store.unfinished()
+    assert response is not None
+    assert response.state is ResponseState.APPROVED
+
+
+async def test_a_new_mail_retires_what_the_person_saw(any_store: Store, clock: FastClock) -> None:
+    at = await scene(any_store)
+    stale = await at.request(Verb.APPROVE)
+    response = await at.response()
+    assert response is not None
+    async with any_store.change() as change:
+        await change.move_response(response, Verb.RETIRE)
+        await change.receive(await change.ticket(at.ticket.id), received(mail("Re: it"), "2"))
+    outcome = await at.actions.act(stale)
+    assert outcome == Outcome(Result.REFUSED, "Being read and drafted")
+
+
+def test_every_verb_of_a_person_has_its_handler_and_its_role() -> None:
+    from desk.access import NEEDS
+
+    assert set(HANDLERS) == set(NEEDS)
