@@ -14,6 +14,9 @@ from desk.engine import upgrade
 from desk.store import Store
 from tests.doubles.desk import FastClock, new_vault
 from tests.doubles.postgres import postgres
+from tests.doubles.redis import queue as queue
+from tests.doubles.redis import real_redis as real_redis
+from tests.doubles.redis import redis_session as redis_session
 
 
 @pytest.fixture(scope="session")

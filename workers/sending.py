@@ -6,8 +6,10 @@ who may have died in between, so it is unknown; only the sent mail or a person c
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 import structlog
 
@@ -31,6 +33,7 @@ from mail.provider import Provider
 log = structlog.get_logger()
 
 MAX_TRIES = 8
+SKEW = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,9 @@ class Sending:
     async def _send(self, response: Response) -> None:
         now = self.store.clock.now()
         if response.send_after is None or response.send_after > now:
-            later = response.send_after or now
+            # woken early: our clock is behind that of Redis
+            later = response.send_after or now + SKEW
+            await asyncio.sleep(min(later - now, SKEW).total_seconds())
             await self.queue.put(Step.SENDING, response.id, later.timestamp() * 1000, later)
             return
         mailbox, mime = await self._compose(response)

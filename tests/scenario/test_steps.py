@@ -1,0 +1,363 @@
+"""A mail's way through the steps on a real queue: to a card, then from approval to customer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from bot.board import Board
+from desk.actions import Actions
+from desk.errors import Ambiguous, DeskError, Permanent, Transient
+from desk.model import (
+    Category,
+    Classification,
+    Draft,
+    EmailId,
+    Label,
+    MailboxId,
+    Passage,
+    ResponseState,
+    Role,
+    Sentiment,
+    Step,
+    TicketId,
+    TicketState,
+    TicketView,
+    Urgency,
+    User,
+    Verb,
+)
+from desk.store import Store
+from inference.ladder import Question
+from inference.redact import Redacted
+from mail.parse import parse
+from tests.doubles.desk import FastClock, review
+from tests.doubles.mailbox import ScriptedMailbox, raw_mail
+from workers.drafting import Drafter, Drafting
+from workers.intake import Intake
+from workers.queue import RedisQueue
+from workers.runner import Runner, Service
+from workers.sending import Sending
+from workers.sweep import Sweep
+from workers.triage import Triage
+from workers.watch import Watch
+
+SLA = {urgency: timedelta(hours=1) for urgency in Urgency}
+
+
+class CalmClassifier:
+    """Everything is neutral support, except what says "angry"."""
+
+    async def classify(self, emails: Sequence[str]) -> list[Classification]:
+        return [
+            Classification(
+                Label(Sentiment.NEGATIVE if "angry" in text else Sentiment.NEUTRAL, 0.95),
+                Label(Urgency.NORMAL, 0.8),
+                Label(Category.SUPPORT, 0.9),
+            )
+            for text in emails
+        ]
+
+
+class NameRedactor:
+    """Hides the known names and nothing else."""
+
+    async def redact(
+        self, text: str, known: Sequence[str] = (), names: Mapping[str, str] | None = None
+    ) -> Redacted:
+        found = dict(names or {})
+        for number, name in enumerate(known, 1):
+            for part in (name, name.split()[0]):
+                if part in text:
+                    text = text.replace(part, f"<PERSON_{number}>")
+                    found[f"<PERSON_{number}>"] = part
+        return Redacted(text, found)
+
+
+@dataclass
+class Echo:
+    """Answers with what it was asked, and remembers it."""
+
+    asked: list[Question]
+
+    async def write(self, question: Question) -> Draft:
+        self.asked.append(question)
+        return Draft(f"Hello {question.customer}, about: {question.text}", writer="echo")
+
+
+async def nothing(question: str, k: int = 4) -> list[Passage]:
+    return []
+
+
+@dataclass
+class House:
+    """All steps on one store and one queue."""
+
+    store: Store
+    queue: RedisQueue
+    mailbox: ScriptedMailbox
+    box: MailboxId
+    echo: Echo
+    runner: Runner
+    actions: Actions
+    ann: User
+    clock: FastClock
+
+    async def settle(self) -> None:
+        """Intake, then whatever follows."""
+        await self.queue.put(Step.INTAKE, self.box, 0.0)
+        await self.runner.drain()
+
+    async def view(self, id: int = 1) -> TicketView:
+        return await self.store.view(TicketId(id))
+
+    async def act(self, verb: Verb, key: str = "k", **more: object) -> None:
+        from desk.actions import ActionRequest, Result, Seen
+
+        response = (await self.view()).response
+        seen = Seen(response.id, response.version, response.hash) if response else None
+        request = ActionRequest(key, self.ann, verb, TicketId(1), seen, **more)  # type: ignore[arg-type]
+        assert (await self.actions.act(request)).result is Result.DONE
+
+    async def state(self) -> ResponseState | None:
+        response = (await self.view()).response
+        return response.state if response else None
+
+    async def leave(self) -> None:
+        """The undo window ends and the reply is sent."""
+        self.clock.forward(seconds=31)
+        response = (await self.view()).response
+        assert response is not None
+        await self.queue.remove(Step.SENDING, response.id)
+        await self.queue.put(Step.SENDING, response.id, 0.0)
+        await self.runner.drain()
+
+
+class Grave:
+    def __init__(self) -> None:
+        self.buried: list[tuple[Step, int, str]] = []
+
+    async def bury(self, step: Step, id: int, reason: str, trace: str, tries: int) -> None:
+        self.buried.append((step, id, reason))
+
+
+@pytest.fixture
+def clock() -> FastClock:
+    """Starts now: what is delayed in Redis goes by the clock of Redis."""
+    return FastClock(datetime.now(UTC))
+
+
+@pytest.fixture
+async def house(store: Store, clock: FastClock, queue: RedisQueue) -> House:
+    async with store.change() as change:
+        ann = await change.add_user("ann@lanewright.example", "Ann", Role.AGENT)
+        box = await change.add_mailbox("support", "support@lanewright.example", "maildir")
+    mailbox, echo = ScriptedMailbox(), Echo([])
+    providers = {box.id: mailbox}
+    drafter = Drafter(nothing, NameRedactor(), echo, review, [box.address])
+
+    async def changed(id: TicketId) -> None:
+        pass
+
+    board = Board(store, {}, [], [], changed)
+    services = {
+        Step.INTAKE: Service(Intake(store, queue, providers, parse)),
+        Step.TRIAGE: Service(Triage(store, queue, CalmClassifier(), (), SLA), slots=1, batch=8),
+        Step.DRAFTING: Service(Drafting(store, queue, drafter, {"support": "The desk"})),
+        Step.SENDING: Service(Sending(store, queue, providers, {"support": "Lanewright"})),
+        Step.SHOW: Service(board.show),
+        Step.ALERT: Service(board.alert),
+    }
+    runner = Runner(queue, services, Grave(), delay=lambda tries: 0.01)
+    actions = Actions(store, queue, review)
+    return House(store, queue, mailbox, box.id, echo, runner, actions, ann, clock)
+
+
+FIRST = raw_mail("Scanner", "Hello, my scanner is broken. Priya", "<1@lindqvist.example>")
+
+
+async def test_a_mail_becomes_a_ticket_with_a_draft_that_is_shown(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    await house.settle()
+    view = await house.view()
+    assert view.ticket.state is TicketState.OPEN
+    assert view.ticket.shown_version == view.ticket.version
+    assert view.response is not None
+    assert view.response.envelope.text.startswith("Hello Priya, about:")
+    assert view.response.envelope.subject == "Re: Scanner"
+    assert [a.address for a in view.response.envelope.to] == ["priya@lindqvist.example"]
+    verbs = [entry.verb for entry in await house.store.history(view.ticket.id)]
+    assert verbs == ["receive", "triage", "draft"]
+    assert await house.store.unfinished() == []
+
+
+async def test_the_writer_never_sees_the_customers_name(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    await house.settle()
+    [question] = house.echo.asked
+    assert "Priya" not in question.text + question.subject + question.customer
+    assert question.signature == "The desk"
+
+
+async def test_reading_the_mailbox_again_makes_no_second_ticket(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    await house.settle()
+    async with house.store.change() as change:
+        await change.save_checkpoint(house.box, "")
+    await house.settle()
+    assert (await house.store.counts())["open"] == 1
+
+
+async def test_an_approved_reply_leaves_once_and_in_the_thread(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    await house.settle()
+    await house.act(Verb.EDIT, "e", text="It is repaired.")
+    await house.act(Verb.APPROVE, "a")
+    await house.runner.drain()
+    assert house.mailbox.sent == []
+    await house.leave()
+    [sent] = house.mailbox.sent_mails()
+    assert sent.reply == "It is repaired."
+    assert sent.in_reply_to == "<1@lindqvist.example>"
+    assert sent.references == ("<1@lindqvist.example>",)
+    assert sent.sender.name == "Lanewright"
+    view = await house.view()
+    assert (await house.state(), view.ticket.state) == (ResponseState.SENT, TicketState.WAITING)
+
+
+async def test_nothing_leaves_while_the_undo_window_is_open(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    await house.settle()
+    await house.act(Verb.APPROVE, "a")
+    response = (await house.view()).response
+    assert response is not None
+    await house.queue.remove(Step.SENDING, response.id)
+    await house.queue.put(Step.SENDING, response.id, 0.0)
+    await house.runner.drain()
+    assert house.mailbox.sent == []
+    await house.act(Verb.UNDO, "u")
+    await house.leave()
+    assert (house.mailbox.sent, await house.state()) == ([], ResponseState.DRAFT)
+
+
+async def test_a_server_that_is_not_ready_is_tried_again(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    house.mailbox.failures = [Transient("450 later"), Transient("450 later")]
+    await house.settle()
+    await house.act(Verb.APPROVE, "a")
+    await house.leave()
+    for _ in range(100):
+        if len(house.mailbox.sent) == 1:
+            break
+        await house.runner.drain()
+    assert len(house.mailbox.sent) == 1
+    assert await house.state() is ResponseState.SENT
+
+
+async def test_a_refusal_comes_back_with_its_reason(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    house.mailbox.failures = [Permanent("550 no such user")]
+    await house.settle()
+    await house.act(Verb.APPROVE, "a")
+    await house.leave()
+    view = await house.view()
+    assert view.response is not None
+    assert (view.response.state, view.response.failure) == (
+        ResponseState.FAILED,
+        "550 no such user",
+    )
+    assert view.ticket.state is TicketState.OPEN
+
+
+@pytest.mark.parametrize("keeps", [True, False], ids=["it had left", "it had not"])
+async def test_an_unclear_end_is_looked_up_and_never_repeated(house: House, keeps: bool) -> None:
+    house.mailbox.arrive(FIRST)
+    house.mailbox.failures, house.mailbox.keeps = [Ambiguous("the line broke")], keeps
+    await house.settle()
+    await house.act(Verb.APPROVE, "a")
+    await house.leave()
+    assert await house.state() is (ResponseState.SENT if keeps else ResponseState.UNKNOWN)
+    await house.leave()
+    assert len(house.mailbox.sent) == int(keeps)
+
+
+async def test_a_sender_that_died_in_the_middle_is_not_taken_over_blindly(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    await house.settle()
+    await house.act(Verb.APPROVE, "a")
+    response = (await house.view()).response
+    assert response is not None
+    async with house.store.change() as change:
+        await change.move_response(response, Verb.SEND)
+    await house.leave()
+    assert (house.mailbox.sent, await house.state()) == ([], ResponseState.UNKNOWN)
+
+
+async def test_a_new_mail_of_the_customer_retires_the_draft(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    await house.settle()
+    await house.act(Verb.APPROVE, "a")
+    again = raw_mail("Re: Scanner", "It works again!", "<2@x>", "<1@lindqvist.example>")
+    house.mailbox.arrive(again)
+    await house.settle()
+    await house.leave()
+    view = await house.view()
+    assert house.mailbox.sent == []
+    assert view.mails == 2
+    assert view.response is not None
+    assert view.response.state is ResponseState.DRAFT
+    assert "It works again!" in view.response.envelope.text
+    assert ("wrote 2 times", 15) in view.ticket.boosts
+
+
+async def test_an_answer_to_our_reply_opens_the_same_ticket_again(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    await house.settle()
+    await house.act(Verb.APPROVE, "a")
+    await house.leave()
+    [ours] = house.mailbox.sent_mails()
+    house.mailbox.arrive(raw_mail("Re: Scanner", "No.", "<3@x>", ours.message_id))
+    await house.settle()
+    view = await house.view()
+    assert (view.mails, view.ticket.state) == (2, TicketState.OPEN)
+    assert view.response is not None
+    assert view.response.email_id == EmailId(2)
+
+
+@pytest.mark.parametrize("error", [Transient("away"), Permanent("signed out")])
+async def test_a_mailbox_that_fails_says_so_and_recovers(house: House, error: DeskError) -> None:
+    class Broken(ScriptedMailbox):
+        async def fetch(self, checkpoint: str, limit: int = 50) -> None:  # type: ignore[override]
+            raise error
+
+    intake = Intake(house.store, house.queue, {house.box: Broken()}, parse)
+    with pytest.raises(type(error)):
+        await intake(house.box)
+    assert (await house.store.mailbox(house.box)).problem == str(error)
+    house.mailbox.arrive(FIRST)
+    await house.settle()
+    assert (await house.store.mailbox(house.box)).problem == ""
+
+
+async def test_what_redis_forgot_the_sweep_puts_back(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    await Intake(house.store, house.queue, {house.box: house.mailbox}, parse)(house.box)
+    await house.queue.remove(Step.TRIAGE, 1)
+    await house.runner.drain()
+    assert (await house.view()).ticket.state is TicketState.NEW
+    await Sweep(house.store, house.queue)()
+    await house.runner.drain()
+    assert (await house.view()).ticket.state is TicketState.OPEN
+
+
+async def test_an_overdue_ticket_alerts_once(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    await house.settle()
+    house.clock.forward(hours=3)
+    watch = Watch(house.store, house.queue)
+    assert [await watch(), await watch()] == [1, 0]
+    await house.runner.drain()
+    assert await house.store.unfired() == []
