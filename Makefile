@@ -1,6 +1,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
-export HF_HUB_OFFLINE := 1
+
 
 .PHONY: setup run test check bench format clean
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -17,6 +18,10 @@ from tests.doubles.postgres import postgres
 from tests.doubles.redis import queue as queue
 from tests.doubles.redis import real_redis as real_redis
 from tests.doubles.redis import redis_session as redis_session
+
+# The switch that keeps libraries from asking a model hub also stops huggingface_hub's client from
+# calling a server on this machine, and it is read once, at import. Nothing here asks a hub.
+os.environ.pop("HF_HUB_OFFLINE", None)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from desk.model import (
     Draft,
     Envelope,
     Kind,
+    L,
+    Label,
     ParsedEmail,
     Passage,
     Sentiment,
@@ -103,8 +105,8 @@ class Drafter:
             subject=subject.text,
             text=text.text,
             language=detect(body),
-            category=known.category.label if known else Category.OTHER,
-            sentiment=known.sentiment.label if known else Sentiment.NEUTRAL,
+            category=certain(known, "category", Category.SUPPORT),
+            sentiment=certain(known, "sentiment", Sentiment.NEUTRAL),
             customer=customer.text,
             instruction=asked.text,
             signature=signature,
@@ -143,6 +145,14 @@ class Drafting:
             if draft is not None and is_free:
                 await change.add_response(ticket, view.email.id, envelope(view, draft.text), draft)
         await self.queue.put(Step.SHOW, id, view.ticket.score)
+
+
+def certain(known: Classification | None, part: str, otherwise: L) -> L:
+    """A label that triage is sure of: a letter must not thank for the wrong thing."""
+    if known is None or part in known.unsure:
+        return otherwise
+    label: Label[L] = getattr(known, part)
+    return label.label
 
 
 def envelope(view: TicketView, text: str) -> Envelope:

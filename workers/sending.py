@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
@@ -27,6 +27,7 @@ from desk.model import (
 )
 from desk.ports import Queue
 from desk.store import Store
+from inference.sentences import MARK
 from mail.compose import compose
 from mail.provider import Provider
 
@@ -81,13 +82,15 @@ class Sending:
             await self._deliver(response)
 
     async def _compose(self, response: Response) -> tuple[Mailbox, bytes]:
+        """The marks of citations are for whoever approves; the customer has no list of sources."""
         view = await self.store.view(response.ticket_id)
         email = await self.store.email(response.email_id)
         name = self.display_names.get(view.mailbox.name, "")
         sender = Address(name, view.mailbox.address)
-        mime = compose(
-            response.envelope, email.parsed, sender, response.message_id, self.store.clock.now()
-        )
+        text = MARK.sub("", response.envelope.text)
+        content = replace(response.envelope, text=text)
+        now = self.store.clock.now()
+        mime = compose(content, email.parsed, sender, response.message_id, now)
         return view.mailbox, mime
 
     async def _put_back(self, response: Response, error: Transient) -> None:
