@@ -53,7 +53,8 @@ def web_app(
 async def _probe(probe: Probe) -> str:
     """Empty, or what is wrong."""
     try:
-        await asyncio.wait_for(probe(), PROBE_SECONDS)
+        async with asyncio.timeout(PROBE_SECONDS):
+            await probe()
     except DeskError as error:
         return str(error)
     except TimeoutError:

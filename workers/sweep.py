@@ -5,7 +5,7 @@ Redis may lose everything; the records say what should be there. The queue ignor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +16,7 @@ from desk.store import Store
 class Line(Protocol):
     """The part of the queue that the sweep needs."""
 
-    async def reconcile(self, jobs: Sequence[Job]) -> None:
+    async def reconcile(self, jobs: Iterable[Job]) -> None:
         """Queue what is missing."""
         ...
 
@@ -27,11 +27,13 @@ class Sweep:
     queue: Line
 
     async def __call__(self) -> int:
-        """How many jobs the records ask for."""
+        """How many jobs the records ask for. What was given up waits for a person."""
+        given_up = {(row["step"], row["target"]) for row in await self.store.dead_letters()}
         wanted = [
             job
             for ticket, response in await self.store.unfinished()
             for job in jobs(ticket, response)
+            if (job.step.value, job.id) not in given_up
         ]
         await self.queue.reconcile(wanted)
         return len(wanted)

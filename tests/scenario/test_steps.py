@@ -353,6 +353,15 @@ async def test_what_redis_forgot_the_sweep_puts_back(house: House) -> None:
     assert (await house.view()).ticket.state is TicketState.OPEN
 
 
+async def test_the_sweep_leaves_alone_what_was_given_up(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    await Intake(house.store, house.queue, {house.box: house.mailbox}, parse)(house.box)
+    await house.queue.remove(Step.TRIAGE, 1)
+    async with house.store.change() as change:
+        await change.bury(Step.TRIAGE, 1, "The model is gone.", "", 5)
+    assert await Sweep(house.store, house.queue)() == 0
+
+
 async def test_an_overdue_ticket_alerts_once(house: House) -> None:
     house.mailbox.arrive(FIRST)
     await house.settle()

@@ -1,0 +1,119 @@
+"""A real redis-server on a unix socket for tests: one a session, emptied before each test."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+import pytest
+import pytest_asyncio
+
+from tests.services import need
+from workers.queue import RedisQueue
+
+
+class RealRedis:
+    """A redis-server child that a test may kill and start again; its AOF stays in ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._child: subprocess.Popen[bytes] | None = None
+        self.socket = folder / "s"
+        self.url = f"unix://{self.socket}"
+
+    def start(self) -> None:
+        options = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self._folder)]
+        options += ["--appendonly", "yes", "--save", "", "--loglevel", "warning"]
+        with (self._folder / "log").open("ab") as log:
+            self._child = subprocess.Popen([need("redis-server"), *options], stdout=log, stderr=log)
+        deadline = time.monotonic() + 5
+        while self.ask("PING") != b"+PONG":
+            if time.monotonic() > deadline or self._child.poll() is not None:
+                pytest.fail((self._folder / "log").read_text()[-500:])
+            time.sleep(0.005)
+
+    def ask(self, command: str) -> bytes:
+        """The first line of the answer; empty when nobody answers."""
+        try:
+            with socket.socket(socket.AF_UNIX) as line:
+                line.settimeout(1)
+                line.connect(str(self.socket))
+                line.sendall(command.encode() + b"\r\n")
+                return line.recv(4096).partition(b"\r\n")[0]
+        except OSError:
+            return b""
+
+    def hang(self) -> None:
+        """It takes connections and commands, and answers nothing."""
+        if self._child is not None:
+            self._child.send_signal(signal.SIGSTOP)
+
+    def kill(self) -> None:
+        """SIGKILL: what the OOM killer does."""
+        if self._child is not None:
+            self._child.kill()
+            self._child.wait()
+            self._child = None
+
+
+class Deaf:
+    """A line to Redis that, while it ``cuts``, lets commands pass and breaks before the answer."""
+
+    def __init__(self, server: Path) -> None:
+        self._server, self._path = server, server.with_name("deaf")
+        self.url = f"unix://{self._path}"
+        self.cuts = False
+
+    async def __aenter__(self) -> Self:
+        self._door = await asyncio.start_unix_server(self._serve, self._path)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._door.close()
+        await self._door.wait_closed()
+
+    async def _serve(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        far, out = await asyncio.open_unix_connection(self._server)
+        with suppress(ConnectionError):
+            while data := await near.read(65536):
+                out.write(data)
+                answer = await far.read(65536)
+                if self.cuts:
+                    break
+                back.write(answer)
+        out.close()
+        back.close()
+
+
+@pytest.fixture(scope="session")
+def redis_session() -> Iterator[RealRedis]:
+    # not tmp_path: a socket's path must stay below 108 bytes (unix(7))
+    with tempfile.TemporaryDirectory(prefix="redis") as folder:
+        server = RealRedis(Path(folder))
+        server.start()
+        yield server
+        server.kill()
+
+
+@pytest.fixture
+def real_redis(redis_session: RealRedis) -> RealRedis:
+    """Runs and is empty when the test starts, whatever the one before did to it."""
+    if redis_session.ask("PING") != b"+PONG":
+        redis_session.kill()
+        redis_session.start()
+    redis_session.ask("FLUSHALL")
+    return redis_session
+
+
+@pytest_asyncio.fixture
+async def queue(real_redis: RealRedis) -> AsyncIterator[RedisQueue]:
+    async with RedisQueue(real_redis.url) as queue:
+        yield queue

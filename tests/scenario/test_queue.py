@@ -1,0 +1,375 @@
+"""The queue on a real Redis: order, one job a name, leases, tokens, and what it survives."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import redis.asyncio
+
+from desk.errors import Transient
+from desk.model import Step
+from desk.rules import Job
+from tests.doubles.redis import Deaf, RealRedis
+from tests.doubles.redis import queue as queue
+from tests.doubles.redis import real_redis as real_redis
+from tests.doubles.redis import redis_session as redis_session
+from workers.queue import Claim, Depth, RedisQueue
+
+TRIAGE, SENDING = Step.TRIAGE, Step.SENDING
+EMPTY = Depth(0, 0, 0, 0)
+
+
+def soon(seconds: float) -> datetime:
+    return datetime.now(UTC) + timedelta(seconds=seconds)
+
+
+async def take(queue: RedisQueue, n: int = 10, lease: float = 30) -> list[Claim]:
+    return await queue.claim(TRIAGE, n, lease)
+
+
+async def one(queue: RedisQueue, lease: float = 30) -> Claim:
+    [claim] = await take(queue, 1, lease)
+    return claim
+
+
+async def ids(queue: RedisQueue) -> list[int]:
+    return [claim.id for claim in await take(queue)]
+
+
+async def test_the_lowest_score_is_claimed_first(queue: RedisQueue) -> None:
+    await queue.put_many([Job(TRIAGE, id, score) for id, score in ((1, 30), (2, -10), (3, 20))])
+    assert [claim.id for claim in await take(queue, 2)] == [2, 3]
+    assert await ids(queue) == [1]
+    assert await ids(queue) == []
+
+
+async def test_scores_of_our_age_keep_their_milliseconds(queue: RedisQueue) -> None:
+    score = 1764000000123.75
+    await queue.put(TRIAGE, 1, score)
+    claim = await one(queue)
+    assert claim.score == score
+    await queue.release(claim)
+    assert (await one(queue)).score == score
+
+
+async def test_steps_do_not_mix(queue: RedisQueue) -> None:
+    await queue.put(TRIAGE, 1, 1)
+    await queue.put(SENDING, 1, 1)
+    assert [claim.job for claim in await queue.claim(SENDING, 9, 30)] == ["sending:1"]
+    assert await ids(queue) == [1]
+
+
+async def test_a_waiting_job_is_not_doubled_and_the_lower_score_wins(queue: RedisQueue) -> None:
+    await queue.put(TRIAGE, 1, 10)
+    await queue.put(TRIAGE, 2, 8)
+    await queue.put(TRIAGE, 1, 5)
+    await queue.put(TRIAGE, 1, 20)
+    claims = await take(queue)
+    assert [(claim.id, claim.score) for claim in claims] == [(1, 5), (2, 8)]
+
+
+async def test_the_earlier_time_wins(queue: RedisQueue) -> None:
+    await queue.put(TRIAGE, 1, 10, soon(60))
+    await queue.put(TRIAGE, 1, 10, soon(90))
+    [entry] = await queue.listing(TRIAGE)
+    assert entry.until is not None
+    assert entry.until < soon(61)
+    assert await ids(queue) == []
+    await queue.put(TRIAGE, 1, 10)
+    assert await ids(queue) == [1]
+
+
+async def test_a_running_job_that_is_put_runs_once_more_with_the_newest_score(
+    queue: RedisQueue,
+) -> None:
+    await queue.put(TRIAGE, 1, 10)
+    claim = await one(queue)
+    await queue.put(TRIAGE, 1, 30)
+    await queue.put(TRIAGE, 1, 20)
+    assert await ids(queue) == []
+    assert await queue.ack(claim)
+    again = await one(queue)
+    assert (again.score, again.token != claim.token) == (20, True)
+    assert await queue.ack(again)
+    assert await ids(queue) == []
+
+
+async def test_the_run_after_a_success_starts_with_all_its_tries(queue: RedisQueue) -> None:
+    await queue.put(TRIAGE, 1, 10)
+    await queue.retry(await one(queue), 0)
+    claim = await one(queue)
+    await queue.put(TRIAGE, 1, 10)
+    await queue.ack(claim)
+    assert (claim.tries, (await one(queue)).tries) == (1, 0)
+
+
+async def test_a_running_job_may_be_put_for_later(queue: RedisQueue) -> None:
+    await queue.put(TRIAGE, 1, 10)
+    claim = await one(queue)
+    await queue.put(TRIAGE, 1, 10, soon(60))
+    await queue.ack(claim)
+    assert (await queue.depth())[TRIAGE] == Depth(ready=0, delayed=1, due=0, leased=0)
+
+
+async def test_retry_costs_a_try_and_keeps_the_rank_after_the_delay(queue: RedisQueue) -> None:
+    await queue.put(TRIAGE, 1, 10)
+    claim = await one(queue)
+    await queue.put(TRIAGE, 2, 11)
+    assert await queue.retry(claim, 0.05)
+    assert [entry.id for entry in await queue.listing(TRIAGE)] == [2, 1]
+    await asyncio.sleep(0.06)
+    claims = await take(queue)
+    assert [(claim.id, claim.score, claim.tries) for claim in claims] == [(1, 10, 1), (2, 11, 0)]
+
+
+async def test_an_ack_forgets_the_tries(queue: RedisQueue) -> None:
+    await queue.put(TRIAGE, 1, 10)
+    await queue.retry(await one(queue), 0)
+    await queue.ack(await one(queue))
+    await queue.put(TRIAGE, 1, 10)
+    assert (await one(queue)).tries == 0
+
+
+async def test_release_costs_neither_try_nor_rank(queue: RedisQueue) -> None:
+    await queue.put_many([Job(TRIAGE, 1, 10), Job(TRIAGE, 2, 11)])
+    assert await queue.release(await one(queue))
+    claim = await one(queue)
+    assert (claim.id, claim.score, claim.tries, claim.lost) == (1, 10, 0, 0)
+
+
+async def test_a_dropped_job_is_gone_unless_it_was_put_again(queue: RedisQueue) -> None:
+    await queue.put(TRIAGE, 1, 10)
+    assert await queue.drop(await one(queue))
+    assert (await queue.depth())[TRIAGE] == EMPTY
+    await queue.put(TRIAGE, 1, 10)
+    claim = await one(queue)
+    await queue.put(TRIAGE, 1, 10)
+    assert await queue.drop(claim)
+    assert await ids(queue) == [1]
+
+
+async def test_an_expired_lease_is_taken_over_and_its_token_refused(queue: RedisQueue) -> None:
+    await queue.put(TRIAGE, 1, 10)
+    stale = await one(queue, lease=0.03)
+    await asyncio.sleep(0.04)
+    fresh = await one(queue)
+    assert (fresh.score, fresh.lost, fresh.tries) == (10, 1, 0)
+    assert await queue.renew([stale, fresh]) == {stale}
+    for refuse in (queue.ack, queue.release, queue.drop):
+        assert not await refuse(stale)
+    assert not await queue.retry(stale, 0)
+    assert (await queue.depth())[TRIAGE].leased == 1
+    assert await queue.ack(fresh)
+
+
+async def test_a_lost_job_is_no_longer_its_old_owners_even_before_somebody_takes_it(
+    queue: RedisQueue,
+) -> None:
+    await queue.put(TRIAGE, 1, 10)
+    stale = await one(queue, lease=0.01)
+    await asyncio.sleep(0.02)
+    await queue.claim(SENDING, 1, 30)  # any worker's claim takes expired leases back
+    assert not await queue.ack(stale)
+    assert await ids(queue) == [1]
+
+
+async def test_a_renewed_lease_is_not_taken_over(queue: RedisQueue) -> None:
+    await queue.put(TRIAGE, 1, 10)
+    claim = await one(queue, lease=0.1)
+    for _ in range(4):
+        await asyncio.sleep(0.04)
+        assert await queue.renew([claim]) == set()
+        assert await ids(queue) == []
+    assert await queue.ack(claim)
+
+
+async def test_a_claim_whose_answer_was_cut_off_is_given_back_at_once(
+    queue: RedisQueue, real_redis: RealRedis
+) -> None:
+    async with Deaf(real_redis.socket) as deaf, RedisQueue(deaf.url) as behind:
+        await behind.put(TRIAGE, 1, 10)
+        deaf.cuts = True
+        with pytest.raises(Transient):
+            await one(behind)
+        assert (await queue.depth())[TRIAGE].leased == 1
+        deaf.cuts = False
+        claim = await one(behind)
+        assert (claim.id, claim.tries, claim.lost) == (1, 0, 0)
+
+
+async def test_members_that_are_no_jobs_are_thrown_away_and_counted(
+    queue: RedisQueue, real_redis: RealRedis
+) -> None:
+    junk = [b"\xff\xfe", b"triage", b"triage:", b"triage:1x", b"TRIAGE:1", b"triage:-1"]
+    async with redis.asyncio.Redis.from_url(real_redis.url) as raw:
+        for key in ("ready:triage", "delayed", "lease"):
+            await raw.zadd("{desk:q}:" + key, dict.fromkeys(junk, 1))
+        await raw.zadd("{desk:q}:ready:triage", {"sending:5": 1})
+    await queue.put(TRIAGE, 7, 10)
+    assert await ids(queue) == [7]
+    assert await queue.bad() == 3 * len(junk) + 1
+    assert (await queue.depth())[TRIAGE].leased == 1
+
+
+async def test_rescore_moves_a_job_wherever_it_is(queue: RedisQueue) -> None:
+    await queue.put_many([Job(TRIAGE, 1, 10), Job(TRIAGE, 2, 20), Job(TRIAGE, 3, 30)])
+    running = await one(queue)
+    assert await queue.rescore(TRIAGE, 1, 99)
+    assert await queue.rescore(TRIAGE, 3, 5)
+    assert not await queue.rescore(TRIAGE, 4, 1)
+    await queue.release(running)
+    assert await ids(queue) == [3, 2, 1]
+
+
+async def test_remove_takes_out_what_waits_and_lets_run_what_runs(queue: RedisQueue) -> None:
+    await queue.put_many([Job(TRIAGE, 1, 10), Job(TRIAGE, 2, 20, soon(60))])
+    claim = await one(queue)
+    await queue.put(TRIAGE, 1, 10)
+    assert not await queue.remove(TRIAGE, 1)
+    assert await queue.remove(TRIAGE, 2)
+    assert await queue.ack(claim)
+    assert (await queue.depth())[TRIAGE] == EMPTY
+
+
+async def test_reconcile_adds_what_is_missing_and_repairs_ranks(queue: RedisQueue) -> None:
+    await queue.put_many([Job(TRIAGE, 1, 10), Job(TRIAGE, 2, 20)])
+    running = await one(queue)
+    await queue.reconcile([Job(TRIAGE, 1, 1), Job(TRIAGE, 2, 40), Job(TRIAGE, 3, 30)])
+    assert await ids(queue) == [3, 2]
+    assert await queue.ack(running)
+    assert await ids(queue) == [], "a sweep must not make a running job run twice"
+
+
+async def test_reconcile_does_not_cut_a_backoff_short(queue: RedisQueue) -> None:
+    await queue.put(TRIAGE, 1, 10)
+    await queue.retry(await one(queue), 60)
+    await queue.reconcile([Job(TRIAGE, 1, 10)])
+    assert await ids(queue) == []
+
+
+async def test_the_epoch_ends_when_redis_loses_everything(
+    queue: RedisQueue, real_redis: RealRedis
+) -> None:
+    assert await queue.epoch() is None
+    await queue.reconcile([])
+    first = await queue.epoch()
+    await queue.reconcile([])
+    assert first is not None
+    assert await queue.epoch() == first
+    await queue.put(TRIAGE, 1, 10)
+    claim = await one(queue)
+    real_redis.ask("FLUSHALL")
+    assert await queue.epoch() is None
+    await queue.reconcile([Job(TRIAGE, 1, 10)])
+    assert await queue.epoch() not in (None, first)
+    assert not await queue.ack(claim), "an ack from before must not touch the job put back"
+    assert await ids(queue) == [1]
+
+
+async def test_thousands_of_jobs_at_once(queue: RedisQueue) -> None:
+    await queue.put_many([Job(TRIAGE, id, -id) for id in range(1, 2001)])
+    assert [claim.id for claim in await take(queue, 3000)] == list(range(2000, 0, -1))
+
+
+async def test_listing_names_state_order_and_time(queue: RedisQueue) -> None:
+    await queue.put_many([Job(TRIAGE, id, score) for id, score in ((1, 1), (2, 9), (3, 4))])
+    await queue.put(TRIAGE, 4, 2, soon(60))
+    await one(queue)
+    rows = await queue.listing(TRIAGE)
+    assert [(row.state, row.id, row.score) for row in rows] == [
+        ("leased", 1, 1),
+        ("ready", 3, 4),
+        ("ready", 2, 9),
+        ("delayed", 4, 2),
+    ]
+    assert [row.until is None for row in rows] == [False, True, True, False]
+    assert len(await queue.listing(TRIAGE, 2)) == 2
+
+
+async def test_a_put_wakes_who_waits(queue: RedisQueue) -> None:
+    waiting = asyncio.create_task(queue.wait([TRIAGE], 10))
+    await asyncio.sleep(0.05)
+    start = time.monotonic()
+    await queue.put(TRIAGE, 1, 10)
+    assert await waiting
+    assert time.monotonic() - start < 0.1
+
+
+async def test_nobody_wakes_without_a_reason(queue: RedisQueue) -> None:
+    await queue.put(SENDING, 1, 10)
+    await queue.put(TRIAGE, 1, 10)
+    await queue.ack(await one(queue))
+    start = time.monotonic()
+    assert not await queue.wait([TRIAGE], 0.2)
+    assert time.monotonic() - start > 0.19
+
+
+async def test_a_claim_that_leaves_jobs_behind_wakes_the_next_worker(queue: RedisQueue) -> None:
+    others = [asyncio.create_task(queue.wait([TRIAGE], 10)) for _ in range(2)]
+    await asyncio.sleep(0.05)
+    await queue.put_many([Job(TRIAGE, id, id) for id in range(9)])
+    await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
+    await one(queue)
+    assert await asyncio.wait_for(asyncio.gather(*others), 1) == [True, True]
+
+
+async def test_waiting_ends_when_a_delayed_job_is_due(queue: RedisQueue) -> None:
+    await queue.put(TRIAGE, 1, 10, soon(5))
+    waiting = asyncio.create_task(queue.wait([TRIAGE], 10))
+    await asyncio.sleep(0.05)
+    start = time.monotonic()
+    await queue.put(TRIAGE, 2, 10, soon(0.2))  # earlier than what the sleeper knows of
+    assert await waiting
+    assert await ids(queue) == []
+    assert await queue.wait([TRIAGE], 10)
+    assert await ids(queue) == [2]
+    assert 0.15 < time.monotonic() - start < 0.4
+
+
+async def test_waiting_ends_when_a_lease_runs_out(queue: RedisQueue) -> None:
+    await queue.put(TRIAGE, 1, 10)
+    await one(queue, lease=0.2)
+    assert await queue.wait([TRIAGE], 10)
+    assert await ids(queue) == [1]
+
+
+async def test_a_redis_that_is_away_is_transient(real_redis: RealRedis) -> None:
+    async with RedisQueue("unix:///nowhere/redis.sock") as queue:
+        for call in (queue.put(TRIAGE, 1, 1), queue.claim(TRIAGE, 1, 1), queue.epoch()):
+            with pytest.raises(Transient, match="Redis"):
+                await call
+        with pytest.raises(Transient, match="Redis"):
+            await queue.wait([TRIAGE], 1)
+
+
+async def test_a_killed_redis_comes_back_with_its_jobs(
+    queue: RedisQueue, real_redis: RealRedis
+) -> None:
+    await queue.put_many([Job(TRIAGE, id, id) for id in range(50)])
+    claim = await one(queue)
+    waiting = asyncio.create_task(queue.wait([SENDING], 10))
+    await asyncio.sleep(0.05)
+    real_redis.kill()
+    with pytest.raises(Transient):
+        await waiting
+    with pytest.raises(Transient):
+        await queue.put(TRIAGE, 99, 99)
+    real_redis.start()
+    assert await queue.ack(claim)  # also: the scripts are loaded again after NOSCRIPT
+    assert (await queue.depth())[TRIAGE].ready == 49
+
+
+async def test_each_prefix_is_a_queue_of_its_own(queue: RedisQueue, real_redis: RealRedis) -> None:
+    async with RedisQueue(real_redis.url, prefix="{other}") as other:
+        await other.put(TRIAGE, 1, 1)
+        assert await ids(queue) == []
+        assert await ids(other) == [1]
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf")])
+async def test_a_score_that_orders_nothing_is_refused(queue: RedisQueue, score: float) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        await queue.put(TRIAGE, 1, score)

@@ -1,0 +1,468 @@
+"""The runner on a real Redis: every outcome of a job, lost leases, an absent Redis, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from desk.errors import Ambiguous, Permanent, Throttled, Transient
+from desk.model import Step
+from desk.rules import Job
+from tests.doubles.redis import RealRedis
+from tests.doubles.redis import queue as queue
+from tests.doubles.redis import real_redis as real_redis
+from tests.doubles.redis import redis_session as redis_session
+from workers.queue import Claim, Depth, RedisQueue
+from workers.runner import Runner, Service
+
+TRIAGE, SHOW = Step.TRIAGE, Step.SHOW
+EMPTY = Depth(0, 0, 0, 0)
+
+
+class Dead:
+    """Dead letters in a list."""
+
+    def __init__(self) -> None:
+        self.letters: list[tuple[Step, int, str, int]] = []
+        self.traces: list[str] = []
+        self.away = False
+
+    async def bury(self, step: Step, id: int, reason: str, trace: str, tries: int) -> None:
+        if self.away:
+            raise Transient("The database is locked.")
+        self.letters.append((step, id, reason, tries))
+        self.traces.append(trace)
+
+
+class Work:
+    """A handler that notes its runs; ``outcomes[id]`` are raised one after the other."""
+
+    def __init__(self, seconds: float = 0) -> None:
+        self.runs: list[int] = []
+        self.at: list[float] = []
+        self.ended: list[int] = []
+        self.outcomes: dict[int, list[Exception]] = {}
+        self.seconds = seconds
+        self.most = self.now = 0
+
+    async def __call__(self, id: int) -> None:
+        self.runs.append(id)
+        self.at.append(time.monotonic())
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            self.now -= 1
+        if self.outcomes.get(id):
+            raise self.outcomes[id].pop(0)
+        self.ended.append(id)
+
+
+@pytest.fixture
+def dead() -> Dead:
+    return Dead()
+
+
+def runner_of(queue: RedisQueue, dead: Dead, service: Service, delay: float = 0.01) -> Runner:
+    return Runner(queue, {TRIAGE: service}, dead, grace=0.5, delay=lambda tries: delay)
+
+
+@asynccontextmanager
+async def running(runner: Runner) -> AsyncIterator[asyncio.Task[None]]:
+    task = asyncio.create_task(runner.run())
+    try:
+        yield task
+    finally:
+        runner.stop()
+        await asyncio.wait_for(task, 6)
+
+
+async def until(true: Callable[[], bool], seconds: float = 5) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, "it took too long"
+        await asyncio.sleep(0.005)
+
+
+async def depth(queue: RedisQueue) -> Depth:
+    return (await queue.depth())[TRIAGE]
+
+
+async def put(queue: RedisQueue, *ids: int) -> None:
+    await queue.put_many([Job(TRIAGE, id, id) for id in ids])
+
+
+async def test_jobs_run_in_their_order_and_are_gone(queue: RedisQueue, dead: Dead) -> None:
+    work = Work()
+    await put(queue, 3, 1, 2)
+    await runner_of(queue, dead, Service(work, slots=1)).drain()
+    assert work.runs == [1, 2, 3]
+    assert await depth(queue) == EMPTY
+
+
+async def test_slots_bound_what_runs_at_once_and_are_all_used(
+    queue: RedisQueue, dead: Dead
+) -> None:
+    work = Work(0.02)
+    await put(queue, *range(12))
+    await runner_of(queue, dead, Service(work, slots=3)).drain()
+    assert sorted(work.ended) == list(range(12))
+    assert work.most == 3
+
+
+async def test_a_new_job_overtakes_what_still_waits(queue: RedisQueue, dead: Dead) -> None:
+    work = Work(0.05)
+    await put(queue, 10, 11, 12)
+    async with running(runner_of(queue, dead, Service(work, slots=1))):
+        await until(lambda: work.runs == [10])
+        await put(queue, 1)
+        await until(lambda: len(work.ended) == 4)
+    assert work.runs == [10, 1, 11, 12]
+
+
+async def test_one_step_does_not_hold_up_another(queue: RedisQueue, dead: Dead) -> None:
+    slow, fast = Work(0.5), Work()
+    services = {TRIAGE: Service(slow, slots=1), SHOW: Service(fast, slots=1)}
+    await put(queue, 1, 2, 3)
+    async with running(Runner(queue, services, dead, grace=0)):
+        await until(lambda: slow.runs == [1])
+        await queue.put_many([Job(SHOW, id, id) for id in range(20)])
+        await until(lambda: len(fast.ended) == 20, 0.4)
+
+
+async def test_an_idle_runner_starts_a_job_at_once(queue: RedisQueue, dead: Dead) -> None:
+    work = Work()
+    async with running(runner_of(queue, dead, Service(work))):
+        await asyncio.sleep(0.1)
+        for id in range(5):
+            start = time.monotonic()
+            await put(queue, id)
+            await until(lambda: len(work.at) > id)  # noqa: B023 - awaited in this turn
+            assert work.at[-1] - start < 0.1
+            await asyncio.sleep(0.02)
+
+
+async def test_a_delayed_job_starts_on_time(queue: RedisQueue, dead: Dead) -> None:
+    work = Work()
+    async with running(runner_of(queue, dead, Service(work))):
+        start = time.monotonic()
+        await queue.put(TRIAGE, 1, 1, datetime.now(UTC) + timedelta(seconds=0.3))
+        await until(lambda: work.runs == [1])
+        assert 0.28 < work.at[0] - start < 0.45
+
+
+async def test_a_job_put_while_it_runs_runs_once_more(queue: RedisQueue, dead: Dead) -> None:
+    work = Work(0.05)
+    async with running(runner_of(queue, dead, Service(work))):
+        await put(queue, 1)
+        await until(lambda: work.runs == [1])
+        await put(queue, 1)
+        await put(queue, 1)
+        await until(lambda: work.ended == [1, 1])
+        await asyncio.sleep(0.1)
+    assert work.runs == [1, 1]
+    assert await depth(queue) == EMPTY
+
+
+@pytest.mark.parametrize("error", [Transient("Busy."), ValueError("ann@example.com")])
+async def test_what_may_pass_is_tried_again(
+    queue: RedisQueue, dead: Dead, error: Exception
+) -> None:
+    work = Work()
+    work.outcomes = {1: [error, error]}
+    await put(queue, 1)
+    async with running(runner_of(queue, dead, Service(work))):
+        await until(lambda: work.ended == [1])
+    assert work.runs == [1, 1, 1]
+    assert dead.letters == []
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (Transient("The model is busy."), "The model is busy."),
+        (ValueError("ann@example.com"), "Unexpected ValueError."),
+    ],
+)
+async def test_the_fifth_failure_is_the_last(
+    queue: RedisQueue, dead: Dead, error: Exception, said: str
+) -> None:
+    work = Work()
+    work.outcomes = {1: [error] * 9}
+    await put(queue, 1)
+    async with running(runner_of(queue, dead, Service(work))):
+        await until(lambda: bool(dead.letters))
+    assert work.runs == [1] * 5
+    assert dead.letters == [(TRIAGE, 1, said, 5)]
+    assert "test_runner" in dead.traces[0]
+    assert await depth(queue) == EMPTY
+
+
+@pytest.mark.parametrize("error", [Permanent("No such ticket."), Ambiguous("It may have left.")])
+async def test_what_must_not_be_repeated_is_dead_at_once(
+    queue: RedisQueue, dead: Dead, error: Exception
+) -> None:
+    work = Work()
+    work.outcomes = {1: [error]}
+    await put(queue, 1)
+    await runner_of(queue, dead, Service(work)).drain()
+    assert work.runs == [1]
+    assert dead.letters == [(TRIAGE, 1, str(error), 1)]
+
+
+async def test_a_throttled_job_waits_as_long_as_it_was_told(queue: RedisQueue, dead: Dead) -> None:
+    work = Work()
+    work.outcomes = {1: [Throttled("Slow down.", 0.4)]}
+    await put(queue, 1)
+    async with running(runner_of(queue, dead, Service(work))):
+        await until(lambda: work.ended == [1])
+    assert 0.39 < work.at[1] - work.at[0] < 0.6
+
+
+async def test_a_dead_job_is_kept_until_it_could_be_buried(queue: RedisQueue, dead: Dead) -> None:
+    work = Work()
+    work.outcomes = {1: [Permanent("No such ticket.")] * 9}
+    dead.away = True
+    await put(queue, 1)
+    async with running(runner_of(queue, dead, Service(work))):
+        await until(lambda: len(work.runs) > 2)
+        dead.away = False
+        await until(lambda: bool(dead.letters))
+    assert await depth(queue) == EMPTY
+
+
+async def test_a_call_over_its_limit_is_cancelled_and_costs_a_try(
+    queue: RedisQueue, dead: Dead
+) -> None:
+    work = Work(30)
+    await put(queue, 1)
+    async with running(runner_of(queue, dead, Service(work, limit=0.02))):
+        await until(lambda: bool(dead.letters))
+    assert dead.letters[0][2:] == ("Unexpected TimeoutError from CancelledError.", 5)
+
+
+async def test_a_cancellation_from_within_a_step_is_a_failure(
+    queue: RedisQueue, dead: Dead
+) -> None:
+    runs = []
+
+    async def leak(id: int) -> None:
+        runs.append(id)
+        raise asyncio.CancelledError
+
+    await put(queue, 1)
+    async with running(runner_of(queue, dead, Service(leak))):
+        await until(lambda: bool(dead.letters))
+    assert runs == [1] * 5
+
+
+async def test_leases_are_renewed_while_a_job_runs(queue: RedisQueue, dead: Dead) -> None:
+    work = Work(0.8)
+    await put(queue, 1)
+    async with (
+        running(runner_of(queue, dead, Service(work, lease=0.3))),
+        running(runner_of(queue, dead, Service(work, lease=0.3))),
+    ):
+        await until(lambda: work.ended == [1])
+    assert work.runs == [1]
+
+
+async def test_a_job_whose_lease_was_lost_is_cancelled(
+    queue: RedisQueue, dead: Dead, real_redis: RealRedis
+) -> None:
+    work = Work(10)
+    await put(queue, 1)
+    async with running(runner_of(queue, dead, Service(work, lease=0.3))):
+        await until(lambda: work.runs == [1])
+        real_redis.ask("FLUSHALL")
+        await until(lambda: work.now == 0)
+        await put(queue, 2)
+        await until(lambda: work.runs == [1, 2])
+    assert [entry.id for entry in await queue.listing(TRIAGE)] == [2]
+
+
+async def test_a_job_of_a_dead_worker_is_taken_over(queue: RedisQueue, dead: Dead) -> None:
+    work = Work()
+    await put(queue, 1)
+    await queue.claim(TRIAGE, 1, 0.3)
+    start = time.monotonic()
+    async with running(runner_of(queue, dead, Service(work))):
+        await until(lambda: work.ended == [1])
+    assert 0.2 < time.monotonic() - start < 1
+
+
+async def test_poison_is_buried_before_it_runs_again(queue: RedisQueue, dead: Dead) -> None:
+    work = Work()
+    await put(queue, 1)
+    for _ in range(3):
+        await queue.claim(TRIAGE, 1, 0.01)
+        await asyncio.sleep(0.02)
+    await put(queue, 2)
+    await runner_of(queue, dead, Service(work)).drain()
+    assert work.runs == [2]
+    [(_, id, said, _)] = dead.letters
+    assert (id, "3 times" in said) == (1, True)
+
+
+async def test_a_batch_settles_each_of_its_jobs(queue: RedisQueue, dead: Dead) -> None:
+    calls: list[list[int]] = []
+
+    async def handle(ids: Sequence[int]) -> Mapping[int, Exception]:
+        calls.append(list(ids))
+        return {id: Permanent("Empty.") for id in ids if id == 3}
+
+    await put(queue, *range(7))
+    await runner_of(queue, dead, Service(handle, slots=1, batch=5)).drain()
+    assert calls == [[0, 1, 2, 3, 4], [5, 6]]
+    assert [letter[1] for letter in dead.letters] == [3]
+    assert await depth(queue) == EMPTY
+
+
+async def test_jobs_of_a_failed_batch_run_alone_so_that_one_cannot_kill_all(
+    queue: RedisQueue, dead: Dead
+) -> None:
+    calls: list[list[int]] = []
+
+    async def handle(ids: Sequence[int]) -> Mapping[int, Exception]:
+        calls.append(list(ids))
+        if 3 in ids:
+            raise MemoryError
+        return {}
+
+    await put(queue, *range(6))
+    async with running(runner_of(queue, dead, Service(handle, slots=1, batch=10))):
+        await until(lambda: bool(dead.letters))
+    assert calls[0] == list(range(6))
+    assert all(len(call) == 1 for call in calls[1:])
+    assert [letter[1] for letter in dead.letters] == [3]
+    assert await depth(queue) == EMPTY
+
+
+async def test_stop_lets_short_jobs_end_and_puts_long_ones_back(
+    queue: RedisQueue, dead: Dead
+) -> None:
+    short, long = Work(0.2), Work(30)
+    services = {TRIAGE: Service(long), SHOW: Service(short)}
+    await put(queue, 1)
+    await queue.put(SHOW, 2, 2)
+    runner = Runner(queue, services, dead, grace=0.5)
+    task = asyncio.create_task(runner.run())
+    await until(lambda: short.runs == [2] and long.runs == [1])
+    start = time.monotonic()
+    runner.stop()
+    await task
+    assert time.monotonic() - start < 2
+    assert short.ended == [2]
+    [entry] = await queue.listing(TRIAGE)
+    assert (entry.state, entry.tries, entry.lost) == ("ready", 0, 0)
+
+
+async def test_a_cancelled_runner_puts_its_jobs_back(queue: RedisQueue, dead: Dead) -> None:
+    work = Work(30)
+    await put(queue, 1, 2)
+    task = asyncio.create_task(runner_of(queue, dead, Service(work, slots=1)).run())
+    await until(lambda: work.runs == [1])
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    rows = await queue.listing(TRIAGE)
+    assert [(row.state, row.id, row.tries, row.lost) for row in rows] == [
+        ("ready", 1, 0, 0),
+        ("ready", 2, 0, 0),
+    ]
+
+
+@pytest.mark.parametrize("fault", [RealRedis.kill, RealRedis.hang])
+async def test_stop_ends_in_time_without_redis(
+    queue: RedisQueue, dead: Dead, real_redis: RealRedis, fault: Callable[[RealRedis], None]
+) -> None:
+    work, ended = Work(30), Work(0.3)
+    await put(queue, 1)
+    await queue.put(SHOW, 2, 2)
+    runner = Runner(queue, {TRIAGE: Service(work), SHOW: Service(ended)}, dead, grace=1)
+    task = asyncio.create_task(runner.run())
+    await until(lambda: bool(work.runs and ended.runs))
+    fault(real_redis)
+    start = time.monotonic()
+    runner.stop()
+    await task
+    assert time.monotonic() - start < 5
+
+
+async def test_a_step_that_stops_asking_ends_the_process(
+    queue: RedisQueue, dead: Dead, real_redis: RealRedis
+) -> None:
+    class Stuck(RedisQueue):
+        async def claim(self, step: Step, n: int, lease_seconds: float) -> list[Claim]:
+            await asyncio.Event().wait()
+            return []
+
+    async with Stuck(real_redis.url) as stuck:
+        runner = Runner(stuck, {TRIAGE: Service(Work())}, dead, stall=0.5)
+        with pytest.raises(ExceptionGroup, match="unhandled") as caught:
+            await asyncio.wait_for(runner.run(), 5)
+    assert "stopped asking" in str(caught.value.exceptions[0])
+
+
+async def test_a_step_whose_slots_are_all_busy_is_not_stuck(queue: RedisQueue, dead: Dead) -> None:
+    work = Work(1.5)
+    await put(queue, 1)
+    runner = Runner(queue, {TRIAGE: Service(work, slots=1)}, dead, stall=0.5, grace=0)
+    task = asyncio.create_task(runner.run())
+    await until(lambda: work.ended == [1])
+    assert not task.done()
+    runner.stop()
+    await task
+
+
+async def test_a_stopped_runner_can_run_again(queue: RedisQueue, dead: Dead) -> None:
+    work = Work()
+    runner = runner_of(queue, dead, Service(work))
+    for id in (1, 2):
+        await put(queue, id)
+        await runner.drain()
+    assert work.ended == [1, 2]
+
+
+async def test_a_killed_redis_delays_but_loses_nothing(
+    queue: RedisQueue, dead: Dead, real_redis: RealRedis
+) -> None:
+    work = Work(0.01)
+    await put(queue, *range(300))
+    async with running(runner_of(queue, dead, Service(work, slots=4))) as task:
+        for pause in (0.0, 0.5):
+            seen = len(work.ended)
+            await until(lambda: len(work.ended) > seen + 20)  # noqa: B023 - awaited in this turn
+            real_redis.kill()
+            await asyncio.sleep(pause)
+            real_redis.start()
+            back, seen = time.monotonic(), len(work.runs)
+            await until(lambda: len(work.runs) > seen)  # noqa: B023
+            assert time.monotonic() - back < 3
+        await until(lambda: set(work.ended) == set(range(300)), 20)
+        assert not task.done()
+        await asyncio.sleep(0.1)
+        assert await depth(queue) == EMPTY
+    assert dead.letters == []
+    assert len(work.runs) < 320, "hardly anything ran twice"
+
+
+async def test_an_idle_runner_survives_a_long_absence(
+    queue: RedisQueue, dead: Dead, real_redis: RealRedis
+) -> None:
+    work = Work()
+    async with running(runner_of(queue, dead, Service(work))):
+        await asyncio.sleep(0.05)
+        real_redis.kill()
+        await asyncio.sleep(2.5)
+        real_redis.start()
+        start = time.monotonic()
+        await put(queue, 1)
+        await until(lambda: work.ended == [1])
+        assert time.monotonic() - start < 3

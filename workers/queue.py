@@ -1,0 +1,285 @@
+"""The priority queue on Redis: an index of what the database says is due, and it may vanish.
+
+Every change is one Lua script (``lua/``) under Redis's own clock. Who claims a job holds a lease
+with a random token; whoever comes with an older token is refused. Payloads are ids only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import secrets
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import redis.asyncio
+import structlog
+from redis.commands.core import AsyncScript
+from redis.exceptions import RedisError, ResponseError
+
+from desk.errors import Transient
+from desk.model import Step
+from desk.rules import Job
+
+PREFIX = "{desk:q}"
+_LUA = Path(__file__).with_name("lua")
+_CHUNK = 500  # jobs a script call, so that nobody else waits long for Redis
+_PATIENCE = 2.0  # seconds for an answer before Redis counts as away
+
+logger = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to run ``job`` until its lease of ``lease`` seconds ends.
+
+    ``tries`` counts the failed runs before this one, ``lost`` the runs whose lease was lost.
+    """
+
+    job: str
+    id: int
+    token: str
+    score: float
+    tries: int
+    lost: int
+    lease: float
+
+
+@dataclass(frozen=True, slots=True)
+class Depth:
+    """How many jobs of a step are ready, delayed (``due``: of these, overdue) and leased."""
+
+    ready: int
+    delayed: int
+    due: int
+    leased: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A job as listed. ``state`` is leased, ready or delayed; ``until`` ends the lease or delay."""
+
+    state: str
+    id: int
+    score: float
+    until: datetime | None
+    tries: int
+    lost: int
+
+
+@asynccontextmanager
+async def _border(seconds: float = _PATIENCE) -> AsyncIterator[None]:
+    # Not redis-py's socket_timeout: it goes through asyncio.wait_for, and before Python 3.12 that
+    # may swallow a cancellation (https://bugs.python.org/issue37658).
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except (RedisError, OSError) as error:
+        # The library's text may hold an address; the first word of Redis's own (OOM, NOAUTH) helps.
+        word = " " + str(error).partition(" ")[0] if isinstance(error, ResponseError) else ""
+        raise Transient(
+            f"Redis did not answer ({type(error).__name__}{word}); jobs wait until it does."
+        ) from error
+
+
+class RedisQueue:
+    """The mail line (``desk.ports.Queue``) and what workers need on top of it."""
+
+    def __init__(self, url: str, prefix: str = PREFIX) -> None:
+        """``url``: redis://, rediss:// or unix:///path; ``prefix`` needs a {hash tag}."""
+        self._prefix = prefix
+        self._redis = redis.asyncio.Redis.from_url(url)
+        prelude = (_LUA / "prelude.lua").read_text()
+        self._scripts: dict[str, AsyncScript] = {
+            path.stem: self._redis.register_script(prelude + path.read_text())
+            for path in _LUA.glob("*.lua")
+            if path.stem != "prelude"
+        }
+        self._unanswered: set[str] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        async with _border():
+            await self._redis.aclose()
+
+    async def ping(self) -> None:
+        """Raises Transient when Redis is away."""
+        async with _border():
+            await self._redis.ping()
+
+    # what everybody may do
+
+    async def put(
+        self, step: Step, id: int, score: float, not_before: datetime | None = None
+    ) -> None:
+        await self.put_many([Job(step, id, score, not_before)])
+
+    async def put_many(self, jobs: Iterable[Job]) -> None:
+        await self._put("put", list(jobs))
+
+    async def reconcile(self, jobs: Iterable[Job]) -> None:
+        """Add what is missing and take over the scores. For sweeps: unlike ``put`` it leaves a
+        running job alone and does not cut a backoff short. Starts an epoch if there is none."""
+        await self._put("reconcile", list(jobs))
+        async with _border():
+            await self._redis.set(f"{self._prefix}:epoch", secrets.token_hex(8), nx=True)
+
+    async def epoch(self) -> str | None:
+        """Changes, or is None, after Redis lost everything: then all jobs must be reconciled."""
+        async with _border():
+            value = await self._redis.get(f"{self._prefix}:epoch")
+        return None if value is None else str(value, "ascii", "replace")
+
+    async def rescore(self, step: Step, id: int, score: float) -> bool:
+        """Give a job a new rank; False when it is not in the queue."""
+        return bool(await self._run("rescore", _job(step, id), _score(score)))
+
+    async def remove(self, step: Step, id: int) -> bool:
+        """Take a waiting job out; one that runs is left to end. True when it waited."""
+        return bool(await self._run("remove", _job(step, id)))
+
+    async def depth(self) -> dict[Step, Depth]:
+        rows = await self._run("depth", *Step)
+        return {step: Depth(*row) for step, row in zip(Step, rows, strict=True)}
+
+    async def listing(self, step: Step, limit: int = 100) -> list[Entry]:
+        """Running jobs first, then those that are ready in their order, then delayed ones."""
+        return [_entry(row) for row in await self._run("listing", step, limit)]
+
+    async def bad(self) -> int:
+        """How many members that are no job ids were found in Redis and thrown away."""
+        async with _border():
+            return int(await self._redis.get(f"{self._prefix}:bad") or 0)
+
+    # what workers do
+
+    async def claim(self, step: Step, n: int, lease_seconds: float) -> list[Claim]:
+        """Up to ``n`` jobs, lowest score first; [] when nothing is ready."""
+        await self._recover()
+        token = secrets.token_hex(8)
+        try:
+            bad, *rows = await self._run("claim", step, n, _ms(lease_seconds), token)
+        except BaseException:
+            self._unanswered.add(token)
+            raise
+        if bad:
+            logger.warning("queue_bad_members", step=step, count=bad)
+        return [
+            Claim(
+                job.decode(),
+                _number(job),
+                token,
+                float(score),
+                int(tries),
+                int(lost),
+                lease_seconds,
+            )
+            for job, score, tries, lost in rows
+        ]
+
+    async def renew(self, claims: Collection[Claim]) -> set[Claim]:
+        """Start the leases anew; returns the claims that were lost meanwhile."""
+        args = [arg for claim in claims for arg in (claim.job, claim.token, _ms(claim.lease))]
+        held = await self._run("renew", *args)
+        return {claim for claim, holds in zip(claims, held, strict=True) if not holds}
+
+    async def ack(self, claim: Claim) -> bool:
+        """The job is done. False, as everywhere below, when the lease was lost before."""
+        return (await self.ack_many([claim]))[0]
+
+    async def ack_many(self, claims: Sequence[Claim]) -> list[bool]:
+        return await self._finish("ack", claims)
+
+    async def retry(self, claim: Claim, delay: float) -> bool:
+        """The job failed: it costs a try, and after ``delay`` seconds it has its old rank."""
+        return (await self._finish("retry", [claim], delay))[0]
+
+    async def release(self, claim: Claim) -> bool:
+        """The job was not run to its end, and that costs no try."""
+        return (await self._finish("release", [claim]))[0]
+
+    async def drop(self, claim: Claim) -> bool:
+        """The job is dead; only a ``put`` after its claim brings it back."""
+        return (await self._finish("drop", [claim]))[0]
+
+    async def wait(self, steps: Sequence[Step], seconds: float) -> bool:
+        """Sleep until there may be work for these steps, at most ``seconds``; False = none seen."""
+        pause = await self._run("pause", *steps)
+        if pause == 0:
+            return True
+        limit = seconds if pause < 0 else min(seconds, pause / 1000)
+        bells = [f"{self._prefix}:bell:{step}" for step in steps]
+        async with _border(limit + _PATIENCE):
+            rung = await self._redis.blpop(bells, timeout=max(0.001, limit))
+        return rung is not None or limit < seconds
+
+    async def _put(self, verb: str, jobs: list[Job]) -> None:
+        for start in range(0, len(jobs), _CHUNK):
+            args: list[str] = []
+            for job in jobs[start : start + _CHUNK]:
+                not_before = "0" if job.not_before is None else _ms(job.not_before.timestamp())
+                args += (_job(job.step, job.id), _score(job.score), not_before)
+            await self._run("put", verb, *args)
+
+    async def _finish(self, verb: str, claims: Sequence[Claim], delay: float = 0) -> list[bool]:
+        args = [arg for claim in claims for arg in (claim.job, claim.token)]
+        return [bool(held) for held in await self._run("finish", verb, _ms(delay), *args)]
+
+    async def _recover(self) -> None:
+        """Give back what claims took whose answer was cut off, instead of losing their leases."""
+        if self._unanswered:
+            tokens = set(self._unanswered)
+            await self._run("recover", *tokens)
+            self._unanswered -= tokens
+
+    async def _run(self, script: str, *args: str | int) -> Any:
+        async with _border():
+            return await self._scripts[script](keys=[self._prefix], args=args)
+
+
+def _job(step: Step, id: int) -> str:
+    if id < 0:
+        raise ValueError(f"A job's id must be a natural number, not {id}.")
+    return f"{step}:{id}"
+
+
+def _number(job: bytes) -> int:
+    return int(job.partition(b":")[2])
+
+
+def _ms(seconds: float) -> str:
+    return str(round(seconds * 1000))
+
+
+def _score(score: float) -> str:
+    if not math.isfinite(score):
+        raise ValueError(f"A score must be a finite number, not {score}.")
+    return repr(float(score))
+
+
+def _entry(row: Sequence[bytes]) -> Entry:
+    state, job, score, until, tries, lost = row
+    at = float(until)
+    return Entry(
+        state=state.decode(),
+        id=_number(job),
+        score=float(score),
+        until=datetime.fromtimestamp(at / 1000, UTC) if at else None,
+        tries=int(tries),
+        lost=int(lost),
+    )
