@@ -134,7 +134,9 @@ def test_a_miss_is_never_another_of_our_languages() -> None:
     assert {detect(sentence) for sentence in KNOWN_MISSES} == {"other"}
 
 
-@pytest.mark.parametrize("text", ["", "   ", "12:30", "<PERSON_1>", "https://example.com/le/la/les"])
+@pytest.mark.parametrize(
+    "text", ["", "   ", "12:30", "<PERSON_1>", "https://example.com/le/la/les"]
+)
 def test_text_without_words_has_no_language(text: str) -> None:
     assert detect(text) == "other"
 
@@ -147,7 +149,7 @@ def test_links_and_placeholders_do_not_vote() -> None:
 def test_a_long_mail_takes_under_five_milliseconds() -> None:
     mail = "Where is my order? I have been waiting since the beginning of the month. " * 300
     detect(mail)
-    started = time.perf_counter()
+    started = time.process_time()
     for _ in range(10):
         detect(mail)
-    assert (time.perf_counter() - started) / 10 < 0.005
+    assert (time.process_time() - started) / 10 < 0.005

@@ -1,0 +1,71 @@
+"""A breaker per writer: after a few failures it is left alone, then tried with one probe."""
+
+from __future__ import annotations
+
+from collections import deque
+from datetime import datetime, timedelta
+
+from desk.ports import Clock
+
+
+class Breaker:
+    """Closed until ``failures`` within ``window`` seconds; then open for ``rest`` seconds; then
+    half open: one call is let through, and its outcome closes or opens the breaker again.
+
+    Ask ``admits`` before each call, and answer it with exactly one of ``succeeded``, ``failed``,
+    ``pause`` or ``dropped``.
+    """
+
+    def __init__(
+        self, clock: Clock, failures: int = 5, window: float = 30, rest: float = 15
+    ) -> None:
+        self._clock = clock
+        self._limit = failures
+        self._window = timedelta(seconds=window)
+        self._rest = timedelta(seconds=rest)
+        self._failed: deque[datetime] = deque(maxlen=failures)
+        self._opened: datetime | None = None
+        self._paused_until: datetime | None = None
+        self._probing = False
+
+    @property
+    def state(self) -> str:
+        """``closed``, ``open``, ``half-open`` or ``paused``, for the log and ``check``."""
+        now = self._clock.now()
+        if self._paused_until is not None and now < self._paused_until:
+            return "paused"
+        if self._opened is None:
+            return "closed"
+        return "open" if now < self._opened + self._rest else "half-open"
+
+    def admits(self) -> bool:
+        """Whether a call may be made now; in the half-open state only the first one may."""
+        if self.state == "half-open":
+            free = not self._probing
+            self._probing = True
+            return free
+        return self.state == "closed"
+
+    def succeeded(self) -> None:
+        """The writer answered. A late answer to an older call does not close an open breaker."""
+        if self._opened is None or self._probing:
+            self._opened = None
+            self._failed.clear()
+        self._probing = False
+
+    def failed(self) -> None:
+        now = self._clock.now()
+        self._failed.append(now)
+        full = len(self._failed) == self._limit and now - self._failed[0] <= self._window
+        if self._probing or (self._opened is None and full):
+            self._opened = now
+        self._probing = False
+
+    def pause(self, seconds: float) -> None:
+        """The writer asked to be left alone; that is no failure."""
+        self._paused_until = self._clock.now() + timedelta(seconds=seconds)
+        self._probing = False
+
+    def dropped(self) -> None:
+        """The call was cancelled, or failed for a reason that says nothing of the writer."""
+        self._probing = False

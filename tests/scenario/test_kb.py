@@ -1,0 +1,121 @@
+"""The knowledge base at work: articles go in, questions find the passages that answer them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from desk.model import Passage
+from inference.encoder import Encoder
+from inference.redact import ROOT
+from kb.articles import article, load
+from kb.evaluate import Evaluation, Row, evaluate, rank, summarise
+from kb.exact import ExactIndex
+from kb.index import Index
+from kb.search import Search
+from tests.doubles.embedder import TrigramEmbedder
+from tests.services import need_file
+
+ARTICLES = ROOT / "samples" / "articles"
+
+QUESTIONS = [
+    Row("You took the money twice from my card, give it back", "refunds-and-double-charges.md"),
+    Row("I forgot my password and cannot get a new one", "reset-your-password.md"),
+    Row("How do I cancel my subscription and close the account?", "cancel-your-account.md"),
+    Row("The app on the scanner closes by itself", "scanner-app-crashes.md"),
+    Row("we get HTTP 429 too many requests from your API", "api-rate-limits.md"),
+    Row("Please send me all personal data you hold about me (GDPR)", "personal-data-requests.md"),
+    Row("our SAML certificate expires next week", "renew-the-sso-certificate.md"),
+    Row("Labels come out of the printer empty", "label-printing.md"),
+    Row("CSV upload says row 12 is invalid", "csv-import-errors.md"),
+    Row("Where do I download the invoice of last month?", "invoices.md"),
+]
+
+
+async def test_questions_find_their_articles_in_milvus(tmp_path: Path) -> None:
+    folder = need_file(ROOT / "build" / "encoder", "run `make setup`")
+    encoder = Encoder.open(folder)
+    async with Index(tmp_path / "kb.db") as index:
+        search = Search(index, encoder)
+        for one in load(need_file(ARTICLES, "it is part of the repository")):
+            await search.add(one)
+        found = await evaluate(QUESTIONS, search)
+    assert found.n == len(QUESTIONS)
+    assert found.recall_at_1 >= 0.8
+    assert found.recall_at_5 == 1
+
+
+async def test_both_indexes_give_the_same_answers(tmp_path: Path) -> None:
+    embedder = TrigramEmbedder()
+    lite = Index(tmp_path / "kb.db", dimension=embedder.dimension)
+    exact = ExactIndex(tmp_path / "kb", dimension=embedder.dimension)
+    async with lite, exact:
+        answers = []
+        for index in (lite, exact):
+            search = Search(index, embedder)
+            for one in load(ARTICLES):
+                await search.add(one)
+            found = await search("refund of a double charge", 5)
+            answers.append([(one.article, one.text, round(one.score, 3)) for one in found])
+    assert answers[0] == answers[1]
+    assert len(answers[0]) == 5
+
+
+async def test_passages_below_the_least_score_are_left_out(tmp_path: Path) -> None:
+    embedder = TrigramEmbedder()
+    async with ExactIndex(tmp_path, embedder.dimension) as index:
+        await Search(index, embedder).add(article("a.md", "refund of a charge"))
+        await Search(index, embedder).add(article("b.md", "xyzzy plugh"))
+        everything = await Search(index, embedder)("refund of a charge")
+        found = await Search(index, embedder, min_score=0.5)("refund of a charge")
+    assert [one.article for one in everything] == ["a.md", "b.md"]
+    assert [one.article for one in found] == ["a.md"]
+
+
+@pytest.mark.parametrize("question", ["", "  \n"])
+async def test_an_empty_question_finds_nothing(tmp_path: Path, question: str) -> None:
+    embedder = TrigramEmbedder()
+    async with ExactIndex(tmp_path, embedder.dimension) as index:
+        await Search(index, embedder).add(article("a.md", "text"))
+        assert await Search(index, embedder)(question) == []
+
+
+async def test_headings_help_to_find_a_passage(tmp_path: Path) -> None:
+    embedder = TrigramEmbedder()
+    async with ExactIndex(tmp_path, embedder.dimension) as index:
+        search = Search(index, embedder)
+        await search.add(article("a.md", "# Refunds\n\nSee the table of days below."))
+        await search.add(article("b.md", "# Scanner\n\nSee the table of days below."))
+        assert (await search("refunds"))[0].article == "a.md"
+        assert (await search("scanner"))[0].article == "b.md"
+
+
+async def test_evaluation_counts_articles_not_passages() -> None:
+    passages = [Passage(name, "", "", "") for name in ("b", "b", "b", "a", "c")]
+
+    async def ask(question: str, k: int) -> list[Passage]:
+        return passages
+
+    rows = [Row("q", "b"), Row("q", "a"), Row("q", "z"), Row("q", "c")]
+    found = await evaluate(rows, ask)
+    assert (found.n, found.recall_at_1, found.recall_at_5) == (4, 0.25, 0.75)
+    assert found.mrr == pytest.approx((1 + 1 / 2 + 1 / 3) / 4)
+    assert rank("a", passages) == 2
+    assert rank("k", [Passage(name, "", "", "") for name in "abcdefghijk"]) == 0
+
+
+def test_an_evaluation_of_nothing_is_all_zeros() -> None:
+    assert summarise([]) == Evaluation(0, 0, 0, 0)
+    assert summarise([6]).recall_at_5 == 0
+
+
+def test_importing_the_knowledge_base_is_cheap() -> None:
+    probe = (
+        "import sys, kb.index, kb.exact, kb.evaluate;"
+        "print([m for m in ('pymilvus', 'milvus_lite', 'pandas', 'grpc') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
