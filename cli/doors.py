@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aiohttp import web
-from bot.console.connect import Console
-from bot.console.hub import RedisHub
 
 from bot.board import Board, Chat, Route
 from bot.commands import Commands
+from bot.console.connect import Console
+from bot.console.hub import RedisHub
 from bot.identity import Identity
 from bot.web import listen, web_app
 from cli import parts

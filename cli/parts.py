@@ -10,7 +10,7 @@ from pathlib import Path
 
 from cli.records import mailbox_settings, make_private
 from desk.actions import Review
-from desk.errors import Misconfigured, Transient
+from desk.errors import DeskError, Misconfigured
 from desk.model import Address, Citation, Finding, Mailbox, MailboxId, ParsedEmail, Step
 from desk.ports import Queue, SystemClock
 from desk.rules import Rule, read_rules
@@ -209,5 +209,5 @@ async def listen(provider: Provider, mailbox: MailboxId, queue: Queue) -> None:
             if await provider.wait(60):
                 await queue.put(Step.INTAKE, mailbox, 0.0)
                 await asyncio.sleep(0.2)  # mails come in flocks
-        except Transient:
-            await asyncio.sleep(5)
+        except DeskError:
+            await asyncio.sleep(5)  # what is wrong, intake writes into the mailbox's record

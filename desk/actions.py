@@ -167,8 +167,9 @@ Handler = Callable[[Actions, Change, ActionRequest, Ticket], Awaitable[None]]
 
 
 async def approve(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    response = await shown(change, request)
     ask_if_somebody_else(request, ticket)
-    await send_off(desk, change, request, ticket, await shown(change, request))
+    await send_off(desk, change, request, ticket, response)
 
 
 async def start_edit(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:

@@ -176,10 +176,11 @@ class Change:
         await self.move_ticket(ticket, Verb.RECEIVE, email=id)
         return await self.email(EmailId(id))
 
-    async def has_mail(self, mailbox: MailboxId, key: str) -> bool:
-        query = select(emails.c.id).where(
-            emails.c.mailbox_id == mailbox, emails.c.provider_key == key
-        )
+    async def has_mail(self, mailbox: MailboxId, key: str, sha256: str) -> bool:
+        """By its key, or byte for byte: an IMAP server that is rebuilt gives every mail a new key
+        (RFC 3501 §2.3.1.1)."""
+        is_same = (emails.c.provider_key == key) | (emails.c.sha256 == sha256)
+        query = select(emails.c.id).where(emails.c.mailbox_id == mailbox, is_same).limit(1)
         return (await self.connection.execute(query)).first() is not None
 
     async def move_ticket(

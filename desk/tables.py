@@ -128,7 +128,7 @@ emails = Table(
     _id(),
     _of("mailboxes", index=False),
     _of("tickets"),
-    Column("provider_key", String(255), nullable=False),
+    Column("provider_key", String(1000), nullable=False),
     Column("message_id", String(998), nullable=False),
     Column("sender_index", String(64), nullable=False, index=True),
     Column("sha256", String(64), nullable=False),
@@ -138,6 +138,7 @@ emails = Table(
     Column("raw", LargeBinary, nullable=False),
     UniqueConstraint("mailbox_id", "provider_key"),
     Index("ix_emails_message", "message_id"),
+    Index("ix_emails_bytes", "mailbox_id", "sha256"),
 )
 
 classifications = Table(

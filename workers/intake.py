@@ -43,7 +43,8 @@ class Intake:
     parse: Callable[[bytes], ParsedEmail]
 
     async def __call__(self, id: int) -> None:
-        """Take in everything that is new in one mailbox."""
+        """Take in everything that is new in one mailbox. One that cannot be read says so in its
+        record; the schedule looks again soon, whatever was wrong."""
         mailbox = await self.store.mailbox(MailboxId(id))
         provider = self.providers[mailbox.id]
         is_more = True
@@ -51,8 +52,9 @@ class Intake:
             try:
                 page = await provider.fetch(mailbox.checkpoint)
             except DeskError as error:
+                log.warning("mailbox not read", mailbox=mailbox.id, error=type(error).__name__)
                 await self._report(mailbox, str(error))
-                raise
+                return
             tickets = await self._take_in(mailbox, page.arrivals, page.checkpoint)
             for ticket in tickets:
                 await self._queue(ticket)
@@ -67,7 +69,7 @@ class Intake:
         tickets = []
         async with self.store.change() as change:
             for mail in received:
-                if not await change.has_mail(mailbox.id, mail.key):
+                if not await change.has_mail(mailbox.id, mail.key, mail.sha256):
                     tickets.append(await self._add(change, mailbox, mail))
             if checkpoint != mailbox.checkpoint or mailbox.problem:
                 await change.save_checkpoint(mailbox.id, checkpoint)

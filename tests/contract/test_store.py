@@ -156,11 +156,12 @@ async def test_a_ticket_has_at_most_one_response_that_wants_something(any_store:
             )
 
 
-async def test_the_same_mail_is_known_by_its_key(any_store: Store) -> None:
+async def test_the_same_mail_is_known_by_its_key_or_its_bytes(any_store: Store) -> None:
     at = await scene(any_store)
     async with any_store.change() as change:
-        assert await change.has_mail(at.ticket.mailbox_id, "1")
-        assert not await change.has_mail(at.ticket.mailbox_id, "2")
+        assert await change.has_mail(at.ticket.mailbox_id, "1", "another")
+        assert await change.has_mail(at.ticket.mailbox_id, "2", "0" * 64)
+        assert not await change.has_mail(at.ticket.mailbox_id, "2", "another")
     with pytest.raises(IntegrityError):
         async with any_store.change() as change:
             await change.receive(await change.ticket(at.ticket.id), received(mail("x"), "1"))

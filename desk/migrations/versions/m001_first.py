@@ -191,7 +191,7 @@ def create_tables() -> None:
         sa.Column(
             "ticket_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
         ),
-        sa.Column("provider_key", sa.String(length=255), nullable=False),
+        sa.Column("provider_key", sa.String(length=1000), nullable=False),
         sa.Column("message_id", sa.String(length=998), nullable=False),
         sa.Column("sender_index", sa.String(length=64), nullable=False),
         sa.Column("sha256", sa.String(length=64), nullable=False),
@@ -206,6 +206,7 @@ def create_tables() -> None:
             "mailbox_id", "provider_key", name=("uq_emails_mailbox_id_provider_key")
         ),
     )
+    op.create_index("ix_emails_bytes", "emails", ["mailbox_id", "sha256"], unique=False)
     op.create_index("ix_emails_message", "emails", ["message_id"], unique=False)
     op.create_index(("ix_emails_sender_index"), "emails", ["sender_index"], unique=False)
     op.create_index(("ix_emails_ticket_id"), "emails", ["ticket_id"], unique=False)

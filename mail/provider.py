@@ -1,0 +1,74 @@
+"""The port of a mailbox: read what is new, wait for more, send, look up what was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.parser import BytesHeaderParser
+from typing import Protocol
+
+PAGE_BYTES = 32 * 1024 * 1024
+"""A page ends early once its mails weigh this much, so that memory stays bounded."""
+
+MAIL_BYTES = 40 * 1024 * 1024
+"""A longer mail is handed over cut after this many bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One mail as a provider hands it over."""
+
+    key: str  # the provider's own id, unique in the mailbox, stable over re-reads
+    raw: bytes
+    received_at: datetime  # aware
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some arrivals in the mailbox's order, and where the next page begins."""
+
+    arrivals: tuple[Arrival, ...]
+    checkpoint: str  # store in the same transaction as the arrivals
+    more: bool
+
+
+class Provider(Protocol):
+    """One mailbox. Providers are async context managers and reconnect by themselves.
+
+    Reading is at least once: the same mail may come again (after a crash, or when the mailbox
+    was rebuilt) and then carries the same key wherever the mailbox allows it, so the store's
+    UNIQUE (mailbox, key) makes it once.
+    """
+
+    async def fetch(self, checkpoint: str, limit: int = 50) -> Page:
+        """What is new after ``checkpoint`` ("" or one of another mailbox = from the start).
+
+        A page may be empty and have ``more``. Raises Transient when the mailbox cannot be
+        reached, Misconfigured when it does not let us in.
+        """
+        ...
+
+    async def wait(self, seconds: float) -> bool:
+        """True as soon as there may be new mail, False after ``seconds`` without.
+
+        Raises as ``fetch`` does, at once when the connection breaks.
+        """
+        ...
+
+    async def send(self, mime: bytes, sender: str, recipients: Sequence[str]) -> None:
+        """Hand a mail over; returning means that it was accepted for every recipient.
+
+        Raises Transient when nothing was handed over, Permanent when it was refused (with the
+        other side's words), Ambiguous when it may have left.
+        """
+        ...
+
+    async def find_sent(self, message_id: str) -> bool:
+        """Whether the sent mail holds this Message-ID. Raises as ``fetch`` does."""
+        ...
+
+
+def message_id_of(mime: bytes) -> str:
+    """The Message-ID header with its angle brackets, "" without one."""
+    return str(BytesHeaderParser().parsebytes(mime).get("Message-ID", "")).strip()

@@ -1,0 +1,216 @@
+"""What every kind of mailbox does the same, on real ones: a Maildir, and Dovecot with SMTP."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from mail.imap import ImapAccount, ImapProvider
+from mail.maildir import MaildirProvider, deliver
+from mail.provider import Arrival, Provider
+from mail.smtp import SmtpSender
+from tests.doubles.dovecot import PASSWORD, dovecot
+from tests.doubles.smtpd import smtpd
+
+
+@dataclass
+class Mailbox:
+    """A provider under test, and the world's side of it."""
+
+    provider: Provider
+    deliver: Callable[[bytes], object]
+    reopen: Callable[[], AbstractAsyncContextManager[Provider]]
+
+
+@asynccontextmanager
+async def maildir_box(root: Path) -> AsyncIterator[Mailbox]:
+    for folder in ("tmp", "new", "cur"):
+        (root / folder).mkdir(parents=True)
+    async with MaildirProvider(root, poll=0.1) as provider:
+        yield Mailbox(provider, lambda raw: deliver(root, raw), lambda: MaildirProvider(root))
+
+
+@asynccontextmanager
+async def imap_box(idle: bool) -> AsyncIterator[Mailbox]:
+    with dovecot(idle=idle) as server:
+        account = ImapAccount(
+            "127.0.0.1", server.imap, "alice", PASSWORD, tls="none", silence=5, poll=0.2
+        )
+        async with smtpd() as outgoing:
+            sender = SmtpSender("127.0.0.1", outgoing.port, tls="none", timeout=5)
+            async with ImapProvider(account, sender) as provider:
+                yield Mailbox(provider, server.deliver, lambda: ImapProvider(account, sender))
+
+
+@pytest.fixture(params=["maildir", "imap", "imap without IDLE"])
+async def mailbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Mailbox]:
+    if request.param == "maildir":
+        async with maildir_box(tmp_path / "box") as box:
+            yield box
+    else:
+        async with imap_box(idle=request.param == "imap") as box:
+            yield box
+
+
+def mail(number: int) -> bytes:
+    lines = [
+        f"Message-ID: <{number}@example.org>",
+        "From: customer@example.org",
+        "To: alice@example.org",
+        f"Subject: mail {number}",
+        "",
+        f"body {number} \u00e4",
+        "",
+    ]
+    return "\r\n".join(lines).encode()
+
+
+def numbers(arrivals: list[Arrival]) -> list[int]:
+    return [int(a.raw.split(b"Subject: mail ")[1].split()[0]) for a in arrivals]
+
+
+async def read_all(provider: Provider, checkpoint: str, limit: int) -> tuple[list[Arrival], str]:
+    arrivals: list[Arrival] = []
+    while True:
+        page = await provider.fetch(checkpoint, limit)
+        assert len(page.arrivals) <= limit
+        arrivals += page.arrivals
+        checkpoint = page.checkpoint
+        if not page.more:
+            return arrivals, checkpoint
+
+
+async def test_pages_hold_every_mail_once_in_order(mailbox: Mailbox) -> None:
+    for number in range(12):
+        mailbox.deliver(mail(number))
+    arrivals, _ = await read_all(mailbox.provider, "", 5)
+    assert numbers(arrivals) == list(range(12))
+    assert len({arrival.key for arrival in arrivals}) == 12
+
+
+async def test_a_page_says_that_there_is_more_until_there_is_not(mailbox: Mailbox) -> None:
+    for number in range(4):
+        mailbox.deliver(mail(number))
+    first = await mailbox.provider.fetch("", 2)
+    assert first.more
+    second = await mailbox.provider.fetch(first.checkpoint, 2)
+    assert numbers([*first.arrivals, *second.arrivals]) == [0, 1, 2, 3]
+    assert not second.more
+
+
+async def test_a_mail_arrives_unchanged_with_the_time_of_its_arrival(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail(1))
+    [arrival] = (await mailbox.provider.fetch("")).arrivals
+    assert arrival.raw.endswith(mail(1))  # LMTP puts trace headers before it
+    assert abs(arrival.received_at - datetime.now(UTC)) < timedelta(seconds=60)
+
+
+async def test_an_empty_mailbox_gives_an_empty_page_and_later_its_first_mail(
+    mailbox: Mailbox,
+) -> None:
+    empty = await mailbox.provider.fetch("")
+    assert (empty.arrivals, empty.more) == ((), False)
+    mailbox.deliver(mail(1))
+    assert numbers([*(await mailbox.provider.fetch(empty.checkpoint)).arrivals]) == [1]
+
+
+async def test_nothing_new_gives_an_empty_page_and_keeps_the_place(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail(1))
+    first = await mailbox.provider.fetch("")
+    again = await mailbox.provider.fetch(first.checkpoint)
+    assert (again.arrivals, again.checkpoint, again.more) == ((), first.checkpoint, False)
+
+
+async def test_a_new_process_goes_on_from_the_stored_checkpoint(mailbox: Mailbox) -> None:
+    for number in range(5):
+        mailbox.deliver(mail(number))
+    page = await mailbox.provider.fetch("", 3)
+    mailbox.deliver(mail(5))
+    async with mailbox.reopen() as provider:
+        arrivals, _ = await read_all(provider, page.checkpoint, 2)
+    assert numbers(arrivals) == [3, 4, 5]
+
+
+async def test_a_crash_before_the_commit_reads_the_same_keys_again(mailbox: Mailbox) -> None:
+    for number in range(5):
+        mailbox.deliver(mail(number))
+    start = await mailbox.provider.fetch("", 1)
+    lost = await mailbox.provider.fetch(start.checkpoint, 10)
+    async with mailbox.reopen() as provider:
+        again = await provider.fetch(start.checkpoint, 10)
+    assert [a.key for a in again.arrivals] == [a.key for a in lost.arrivals]
+    assert [a.raw for a in again.arrivals] == [a.raw for a in lost.arrivals]
+    everything = await mailbox.provider.fetch("", 10)
+    assert [a.key for a in everything.arrivals][1:] == [a.key for a in lost.arrivals]
+
+
+@pytest.mark.parametrize("checkpoint", ["1:99999", "nonsense", ":", "12:x", "-5:-5", "0"])
+async def test_a_checkpoint_of_another_mailbox_starts_from_the_beginning(
+    mailbox: Mailbox, checkpoint: str
+) -> None:
+    mailbox.deliver(mail(1))
+    assert numbers([*(await mailbox.provider.fetch(checkpoint)).arrivals]) == [1]
+
+
+async def test_wait_tells_new_mail_at_once(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail(1))
+    page = await mailbox.provider.fetch("")
+    while await mailbox.provider.wait(0.3):  # the first answers may be on suspicion
+        page = await mailbox.provider.fetch(page.checkpoint)
+    waiting = asyncio.create_task(mailbox.provider.wait(10))
+    await asyncio.sleep(0.3)
+    assert not waiting.done()
+    started = time.monotonic()
+    mailbox.deliver(mail(2))
+    assert await waiting
+    assert time.monotonic() - started < 2
+    assert numbers([*(await mailbox.provider.fetch(page.checkpoint)).arrivals]) == [2]
+    assert not all([await mailbox.provider.wait(0.5) for _ in range(8)])  # told once is enough
+
+
+async def test_mail_that_comes_between_fetch_and_wait_is_told(mailbox: Mailbox) -> None:
+    page = await mailbox.provider.fetch("")
+    for number in range(3):
+        mailbox.deliver(mail(number))
+        started = time.monotonic()
+        assert await mailbox.provider.wait(10)
+        assert time.monotonic() - started < 2
+        page = await mailbox.provider.fetch(page.checkpoint)
+        assert numbers([*page.arrivals]) == [number]
+
+
+async def test_wait_without_mail_ends_in_time(mailbox: Mailbox) -> None:
+    page = await mailbox.provider.fetch("")
+    while await mailbox.provider.wait(0.2):
+        page = await mailbox.provider.fetch(page.checkpoint)
+    started = time.monotonic()
+    assert not await mailbox.provider.wait(0.5)
+    assert 0.4 < time.monotonic() - started < 2
+
+
+async def test_sent_mail_is_found_by_its_message_id_and_no_other(mailbox: Mailbox) -> None:
+    assert not await mailbox.provider.find_sent("<7@example.org>")
+    await mailbox.provider.send(mail(7), "alice@example.org", ["customer@example.org"])
+    assert await mailbox.provider.find_sent("<7@example.org>")
+    assert not await mailbox.provider.find_sent("<77@example.org>")
+    assert not await mailbox.provider.find_sent("<@example.org>")
+    assert not await mailbox.provider.find_sent("")
+    async with mailbox.reopen() as provider:
+        assert await provider.find_sent("<7@example.org>")
+
+
+async def test_sent_mail_does_not_come_back_as_new_mail(mailbox: Mailbox) -> None:
+    mailbox.deliver(mail(1))
+    page = await mailbox.provider.fetch("")
+    await mailbox.provider.send(mail(7), "alice@example.org", ["customer@example.org"])
+    assert await mailbox.provider.find_sent("<7@example.org>")
+    assert (await mailbox.provider.fetch(page.checkpoint)).arrivals == ()
+    mailbox.deliver(mail(2))
+    assert numbers([*(await mailbox.provider.fetch(page.checkpoint)).arrivals]) == [2]

@@ -1,0 +1,106 @@
+"""A scripted IMAP server on loopback, for what a real one does only on its bad days."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+HANG_UP = b""
+CAPABILITIES = b"IMAP4rev1 SASL-IR AUTH=PLAIN IDLE"
+
+
+@dataclass
+class Imapd:
+    """``answers`` replace what a command (by its beginning) gets; TAG stands for its tag."""
+
+    port: int = 0
+    greeting: bytes = b"* OK ready\r\n"
+    capabilities: bytes = CAPABILITIES
+    uidvalidity: int = 1
+    mails: dict[int, bytes] = field(default_factory=dict)
+    answers: dict[str, bytes | Callable[[str], bytes | None]] = field(default_factory=dict)
+    commands: list[str] = field(default_factory=list)
+    sessions: int = 0
+
+    def answer(self, command: str) -> bytes:
+        for beginning, answer in self.answers.items():
+            if command.startswith(beginning):
+                scripted = answer(command) if callable(answer) else answer
+                if scripted is not None:
+                    return scripted
+        match command.split():
+            case ["CAPABILITY"]:
+                return b"* CAPABILITY " + self.capabilities + b"\r\nTAG OK\r\n"
+            case ["EXAMINE", *_]:
+                uidnext = max(self.mails, default=0) + 1
+                return (
+                    b"* %d EXISTS\r\n* OK [UIDVALIDITY %d]\r\n* OK [UIDNEXT %d]\r\nTAG OK done\r\n"
+                    % (len(self.mails), self.uidvalidity, uidnext)
+                )
+            case ["UID", "SEARCH", "UID", span]:
+                first = int(span.split(":")[0])
+                found = [uid for uid in self.mails if uid >= first] or [*self.mails][-1:]
+                return b"* SEARCH %s\r\nTAG OK\r\n" % b" ".join(b"%d" % uid for uid in found)
+            case ["UID", "FETCH", span, *items]:
+                return self._fetch(span, " ".join(items))
+            case _:
+                return b"TAG OK\r\n"
+
+    def _fetch(self, span: str, items: str) -> bytes:
+        first, last = (int(end) for end in span.split(":"))
+        lines = []
+        for uid, raw in self.mails.items():
+            if first <= uid <= last:
+                if "SIZE" in items:
+                    date = b'INTERNALDATE "01-Jan-2026 00:00:00 +0000"'
+                    lines.append(b"* 1 FETCH (UID %d RFC822.SIZE %d %s)" % (uid, len(raw), date))
+                else:
+                    lines.append(b"* 1 FETCH (UID %d BODY[] {%d}\r\n%s)" % (uid, len(raw), raw))
+        return b"".join(line + b"\r\n" for line in lines) + b"TAG OK\r\n"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.sessions += 1
+        writer.write(self.greeting)
+        while line := await reader.readline():
+            tag, _, command = line.decode().strip().partition(" ")
+            if not command:  # the answer to a challenge
+                self.commands.append(tag)
+                continue
+            self.commands.append(command)
+            reply = self.answer(command)
+            if not reply or reply.endswith(b"HANGUP"):
+                writer.write(reply.removesuffix(b"HANGUP"))
+                break
+            writer.write(re.sub(rb"\bTAG\b", tag.encode(), reply))
+        writer.close()
+
+
+@asynccontextmanager
+async def imapd() -> AsyncIterator[Imapd]:
+    server = Imapd()
+    open_sessions: set[asyncio.Task[None]] = set()
+
+    async def session(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        open_sessions.add(task)
+        try:
+            await server.serve(reader, writer)
+        except (ConnectionError, asyncio.CancelledError):
+            pass
+        finally:
+            open_sessions.discard(task)
+            writer.transport.abort()
+
+    listener = await asyncio.start_server(session, "127.0.0.1", 0)
+    server.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listener.close()
+        for task in open_sessions:
+            task.cancel()
+        await asyncio.sleep(0.01)

@@ -1,0 +1,106 @@
+"""The real thing as a child process: ``app.py run`` on the samples, in a folder of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.services import free_port, need, need_file
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+@dataclass
+class Maildesk:
+    """A running Maildesk; ``address`` is the one it printed, with its token."""
+
+    process: asyncio.subprocess.Process
+    data: Path
+    port: int
+    address: str
+
+    @property
+    def sent(self) -> list[Path]:
+        folder = self.data / "mail" / "support" / ".Sent"
+        return sorted(file for name in ("cur", "new") for file in (folder / name).glob("*"))
+
+    async def kill(self) -> None:
+        """SIGKILL: as if the machine had lost its power."""
+        self.process.kill()
+        await self.process.wait()
+
+    async def stop(self) -> int | None:
+        """Ctrl-C; its exit code, or None when it does not end within five seconds."""
+        self.process.send_signal(signal.SIGINT)
+        try:
+            async with asyncio.timeout(5):
+                return await self.process.wait()
+        except TimeoutError:
+            self.process.kill()
+            await self.process.wait()
+            return None
+
+
+def environment(data: Path, **more: str) -> dict[str, str]:
+    return {**os.environ, "MAILDESK_DATA": str(data), "MAILDESK_CONFIG": "no.toml", **more}
+
+
+@asynccontextmanager
+async def running(data: Path, port: int = 0, **more: str) -> AsyncIterator[Maildesk]:
+    """Started and answering; killed at the end if it still runs."""
+    need("redis-server")
+    need_file(ROOT / "build" / "encoder" / "manifest.json", "make setup")
+    need_file(ROOT / "node_modules" / "adaptivecards", "make setup")
+    port = port or free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "app.py",
+        "run",
+        "--port",
+        str(port),
+        cwd=ROOT,
+        env=environment(data, **more),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        yield Maildesk(process, data, port, await _address(process))
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+async def _address(process: asyncio.subprocess.Process) -> str:
+    if process.stdout is None:
+        raise RuntimeError("its output is piped")
+    said = ""
+    async with asyncio.timeout(30):
+        while line := (await process.stdout.readline()).decode():
+            said += line
+            if "http://" in line:
+                return "http://" + line.split("http://")[1].split()[0]
+    raise AssertionError(f"Maildesk ended without saying where it is:\n{said}")
+
+
+async def command(data: Path, *words: str) -> tuple[int, list[dict[str, object]], str]:
+    """Run a command: its exit code, its JSON lines, and what it said on standard error."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "app.py",
+        *words,
+        cwd=ROOT,
+        env=environment(data),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    rows = [json.loads(line) for line in out.decode().splitlines() if line.startswith("{")]
+    return process.returncode or 0, rows, err.decode()

@@ -1,0 +1,108 @@
+"""A real SMTP server (aiosmtpd) on loopback that can be told how to misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+
+@dataclass
+class Smtpd:
+    """What to answer, and the mails that were taken."""
+
+    port: int = 0
+    rcpt: dict[str, str] = field(default_factory=dict)  # answers that differ, by address
+    mail: str = "250 OK"
+    data: str = "354 go on"  # to DATA; "drop" = hang up
+    dot: str = "250 OK"  # to the whole mail; "drop" = take it and hang up; "stall" = be silent
+    taken: list[Envelope] = field(default_factory=list)
+    logins: list[str] = field(default_factory=list)
+
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        envelope.mail_from = address
+        envelope.mail_options.extend(options)
+        return self.mail
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        answer = self.rcpt.get(address, "250 OK")
+        if answer.startswith("250"):
+            envelope.rcpt_tos.append(address)
+        return answer
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        if self.dot in ("drop", "stall") or self.dot.startswith("2"):
+            self.taken.append(envelope)
+        if self.dot == "stall":
+            await asyncio.sleep(60)
+        if self.dot == "drop":
+            hang_up(server)
+        return self.dot
+
+    def authenticate(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
+    ) -> AuthResult:
+        good = isinstance(data, LoginPassword) and data.password == b"secret"
+        self.logins.append(mechanism)
+        return AuthResult(success=good, handled=False)
+
+
+class ScriptedSMTP(SMTP):
+    """Hangs up or refuses at DATA, where aiosmtpd offers no hook."""
+
+    script: Smtpd
+
+    async def smtp_DATA(self, arg: str) -> None:
+        if self.script.data == "drop":
+            hang_up(self)
+        elif self.script.data.startswith("354"):
+            await super().smtp_DATA(arg)
+        else:
+            await self.push(self.script.data)
+
+
+def hang_up(server: SMTP) -> None:
+    transport = server.transport
+    assert isinstance(transport, asyncio.Transport)
+    transport.abort()
+
+
+@asynccontextmanager
+async def smtpd(context: ssl.SSLContext | None = None, **settings: Any) -> AsyncIterator[Smtpd]:
+    """``context`` offers STARTTLS; ``settings`` are aiosmtpd's."""
+    script = Smtpd()
+    sessions: list[ScriptedSMTP] = []
+
+    def session() -> ScriptedSMTP:
+        server = ScriptedSMTP(
+            script,
+            hostname="localhost",
+            tls_context=context,
+            authenticator=script.authenticate,
+            auth_require_tls=False,
+            **settings,
+        )
+        server.script = script
+        sessions.append(server)
+        return server
+
+    listener = await asyncio.get_running_loop().create_server(session, "127.0.0.1", 0)
+    script.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield script
+    finally:
+        listener.close()
+        for server in sessions:
+            if server.transport is not None:
+                hang_up(server)
+        await asyncio.sleep(0)
+        await listener.wait_closed()
