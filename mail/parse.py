@@ -1,0 +1,145 @@
+"""The bytes of one mail to a ParsedEmail. Total: whatever the bytes are, it returns and says in
+``defects`` what was wrong with them."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+from desk.model import Address, ParsedEmail
+from mail.addresses import addresses
+from mail.body import MAX_BODY_BYTES, Body
+from mail.charset import clean, decode
+from mail.headers import Headers, message_ids, moment, received_at
+from mail.html import MARKS, REST
+from mail.kind import kind_of
+from mail.mime import Limits, build
+from mail.reply import split
+
+MAX_MAIL = 100 * 1024 * 1024
+MAX_TEXT = 200_000
+MAX_FORWARDS = 5
+
+
+def parse(raw: bytes) -> ParsedEmail:
+    """Reads one mail as it came over the wire. Never raises."""
+    try:
+        return _parse(raw, 0)
+    except Exception as error:  # no mail may be lost; it is shown as the text that it is
+        text = clean(decode(raw[:MAX_BODY_BYTES])[0])[:MAX_TEXT]
+        return ParsedEmail(
+            message_id=_made_up_id(raw),
+            text=text,
+            reply=text,
+            defects=(f"The mail could not be read ({type(error).__name__}); this is its source.",),
+            truncated=True,
+        )
+
+
+def as_json(parsed: ParsedEmail) -> dict[str, object]:
+    """The fields as the command ``parse --json`` prints them."""
+    return {
+        "message_id": parsed.message_id,
+        "from": _address(parsed.sender),
+        "to": [_address(one) for one in parsed.to],
+        "cc": [_address(one) for one in parsed.cc],
+        "reply_to": [_address(one) for one in parsed.reply_to],
+        "subject": parsed.subject,
+        "date": parsed.date.isoformat() if parsed.date else None,
+        "text": parsed.text,
+        "reply": parsed.reply,
+        "quoted": parsed.quoted,
+        "signature": parsed.signature,
+        "attachments": [
+            {"name": one.name, "type": one.type, "size": one.size, "sha256": one.sha256}
+            for one in parsed.attachments
+        ],
+        "kind": parsed.kind.value,
+        "defects": list(parsed.defects),
+        "truncated": parsed.truncated,
+    }
+
+
+def _address(one: Address) -> dict[str, str]:
+    return {"name": one.name, "address": one.address}
+
+
+def _made_up_id(raw: bytes) -> str:
+    return f"<{hashlib.sha256(raw).hexdigest()}@maildesk.invalid>"
+
+
+def _parse(raw: bytes, depth: int) -> ParsedEmail:
+    limits = Limits()
+    if len(raw) > MAX_MAIL:
+        limits.cut(f"The mail is larger than {MAX_MAIL // 1024 // 1024} MB and was cut.")
+    root = build(raw[:MAX_MAIL], limits)
+    headers = root.headers
+    body = Body(limits)
+    body.read(root)
+    text = body.text() or _forwarded(body, depth)
+    if len(text) > MAX_TEXT:
+        limits.cut("The text is too long and was cut.")
+        text = text[:MAX_TEXT]
+    seen = split(text)
+    plain = MARKS.sub("", text.replace(f"{REST}\n", "")).strip("\n").rstrip()
+    return ParsedEmail(
+        message_id=_message_id(headers, raw, limits),
+        in_reply_to=next(iter(message_ids(headers.source("in-reply-to"))), ""),
+        references=message_ids(" ".join(headers.all("references"))),
+        sender=_sender(headers, limits),
+        to=_every(headers, "to"),
+        cc=_every(headers, "cc"),
+        reply_to=_every(headers, "reply-to"),
+        subject=headers.text("subject"),
+        date=_date(headers, limits),
+        text=plain,
+        reply=seen.reply,
+        quoted=seen.quoted,
+        signature=seen.signature,
+        attachments=tuple(body.attachments),
+        kind=kind_of(headers, body.types, plain, body.method),
+        defects=tuple(limits.defects),
+        truncated=limits.is_cut,
+    )
+
+
+def _message_id(headers: Headers, raw: bytes, limits: Limits) -> str:
+    found = message_ids(headers.source("message-id"))
+    if found:
+        return found[0]
+    limits.note("The mail has no usable Message-ID; one was made from its content.")
+    return _made_up_id(raw)
+
+
+def _sender(headers: Headers, limits: Limits) -> Address:
+    for name in ("from", "sender"):
+        found = [one for one in _every(headers, name) if one.address]
+        if found:
+            return found[0]
+    limits.note("The mail names no usable sender.")
+    return next(iter(_every(headers, "from")), Address("", ""))
+
+
+def _every(headers: Headers, name: str) -> tuple[Address, ...]:
+    return tuple(dict.fromkeys(one for text in headers.all(name) for one in addresses(text)))
+
+
+def _date(headers: Headers, limits: Limits) -> datetime | None:
+    found = next(filter(None, map(moment, headers.all("date"))), None)
+    if found is None:
+        found = received_at(headers)
+        limits.note(
+            "The mail has no usable date; the server's was taken."
+            if found
+            else "The mail has no usable date."
+        )
+    return found
+
+
+def _forwarded(body: Body, depth: int) -> str:
+    """The text of a mail that was only forwarded as an attachment."""
+    if not body.forwards or depth >= MAX_FORWARDS:
+        return ""
+    inner = _parse(body.forwards[0].content(), depth + 1)
+    body.limits.is_cut |= inner.truncated
+    return inner.text
