@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from bot.adaptive_text import Json, block, inert, lines, spelled
+from bot.adaptive_text import Json, block, inert, lines, reflowed, spelled
 from bot.card import Button, Card, Look, Tone, clip
 from bot.press import SAVE_AND_SEND, input_id, press_data
 from desk.model import Severity, Verb
@@ -108,7 +108,7 @@ def _status(card: Card) -> list[Json]:
     if not card.status:
         return []
     color = "Good" if card.tone is Tone.DONE else "Accent"
-    if any(button.verb is Verb.SEND_AGAIN for button in card.buttons):
+    if _has(card, Verb.SEND_AGAIN):
         color = "Attention"
     text = clip(card.status, ENOUGH["line"])
     return [block(text, id="status", weight="Bolder", color=color, spacing="Medium")]
@@ -122,7 +122,7 @@ def _facts(card: Card) -> list[Json]:
 
 
 def _quote(card: Card) -> list[Json]:
-    items = lines(_cut(card.quote, 1 << 30, QUOTE_LINES))
+    items = lines(_cut(reflowed(card.quote), 1 << 30, QUOTE_LINES))
     if card.below_quote:
         below = clip(card.below_quote, ENOUGH["line"])
         items.append(block(below, size="Small", isSubtle=True, spacing="Small"))
@@ -134,9 +134,10 @@ def _draft(card: Card, shown: tuple[int, int], has_whole_input: bool) -> list[Js
         said = [card.no_draft] if card.no_draft else []
         return [block(text, isSubtle=True, spacing="Medium") for text in said]
     text = _cut(card.draft, *shown)
-    parts = [block("Draft", weight="Bolder", spacing="Medium"), *lines(text)]
+    heading = "Draft" if _has(card, Verb.EDIT) else "Reply"
+    parts = [block(heading, weight="Bolder", spacing="Medium"), *lines(text)]
     if text != card.draft:
-        where = "under Edit" if has_whole_input and _has_edit(card) else "in the console"
+        where = "under Edit" if has_whole_input and _has(card, Verb.EDIT) else "in the console"
         note = f"✂ Only the beginning is shown: the whole draft is {where}, and all of it is sent"
         parts.append(block(note, size="Small", color="Warning", spacing="Small"))
     return parts
@@ -149,8 +150,8 @@ def _cut(text: str, characters: int, most_lines: int) -> str:
     return clip(text, characters)
 
 
-def _has_edit(card: Card) -> bool:
-    return any(button.verb is Verb.EDIT for button in card.buttons)
+def _has(card: Card, verb: Verb) -> bool:
+    return any(button.verb is verb for button in card.buttons)
 
 
 def _findings(card: Card) -> list[Json]:

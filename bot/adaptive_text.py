@@ -26,13 +26,35 @@ def lines(text: str) -> list[Json]:
         if line.strip():
             run = {"type": "TextRun", "text": _undated(line)}
             blocks.append({"type": "RichTextBlock", "spacing": gap, "inlines": [run]})
-        gap = "None" if line.strip() else "Medium"
+        gap = "None" if line.strip() else "Default"
     return blocks
+
+
+WRAPPED = 45
+NEW_LINE = re.compile(r"\s*(?:[-+*>•|]|\d+[.)]\s|\S+:\s)|$")
+
+
+def reflowed(text: str) -> str:
+    """Without the line ends that a mail program put at about column 72 (RFC 3676 §1): a line goes
+    on in the next one when it is long and the next begins nothing of its own.
+
+    >>> reflowed("We are forty people here, and the trucks leave at\\none o'clock.\\n\\n- a\\n- b")
+    "We are forty people here, and the trucks leave at one o'clock.\\n\\n- a\\n- b"
+    """
+    said: list[str] = []
+    was_long = False
+    for line in text.splitlines():
+        if was_long and not NEW_LINE.match(line):
+            said[-1] = f"{said[-1].rstrip()} {line.strip()}"
+        else:
+            said.append(line)
+        was_long = len(line) >= WRAPPED
+    return "\n".join(said)
 
 
 JOINER = "\u2060"  # WORD JOINER: invisible, and no part of any syntax
 LINK = re.compile(r"\](?=[(\[:])")
-LIST = re.compile(r"^(?=\s*(?:[-+>#]|\d+[.)])\s?)", re.MULTILINE)
+LIST = re.compile(r"^(?=\s*(?:[-+]\s|>|#+\s|\d+[.)]\s))", re.MULTILINE)
 EMPHASIS = re.compile(r"(?<!\w)_|_(?!\w)|~(?=~)")
 
 

@@ -28,6 +28,7 @@ from desk.model import (
 from desk.standing import standing, when
 
 QUOTE_LIMIT = 600
+LAST_WORD = re.compile(r"(?<=\S)\s+\S*$")
 PRIVATE_USE = re.compile("[\ue000\ue001]")
 
 
@@ -216,8 +217,7 @@ def clip(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     cut = text[: limit - 1]
-    word = cut.rsplit(None, 1)[0] if " " in cut or "\n" in cut else cut
-    return f"{word.rstrip()}…"
+    return f"{re.sub(LAST_WORD, '', cut).rstrip()}…"
 
 
 def _below_quote(view: TicketView) -> str:
@@ -246,6 +246,8 @@ def _no_draft(view: TicketView) -> str:
         return f"No draft: {view.response.draft.reason}"
     if view.ticket.state in (TicketState.NEW, TicketState.TRIAGED):
         return "No draft yet"
+    if view.email.parsed.kind is Kind.ENCRYPTED:
+        return "No draft: only your mail program can open this mail"
     if view.email.parsed.kind is not Kind.PERSON:
         return "No draft: nobody waits for an answer to this"
     return "No draft"
@@ -271,9 +273,10 @@ def _footer(view: TicketView) -> str:
 def _writer(view: TicketView, response: Response) -> str:
     if response.edited_by is not None:
         return f"edited by {view.names.get(response.edited_by, 'somebody')}"
-    names = {"extractive": "without a language model, from your articles"}
-    name = names.get(response.draft.writer, response.draft.model or response.draft.writer)
-    return f"draft by {name}, {response.draft.score} of 100"
+    draft = response.draft
+    if draft.writer == "extractive":
+        return f"draft quotes your articles, no language model, {draft.score} of 100"
+    return f"draft by {draft.model or draft.writer}, {draft.score} of 100"
 
 
 def _line(view: TicketView, title: str) -> str:
@@ -328,7 +331,7 @@ def _claim(view: TicketView) -> Button:
 
 
 def _quiet(view: TicketView) -> tuple[Button, ...]:
-    is_answerable = view.email.parsed.kind is Kind.PERSON
+    is_answerable = view.email.parsed.kind in (Kind.PERSON, Kind.LIST)
     asks = "What should the new draft do differently? (may stay empty)"
     regenerate = Button(Verb.REGENERATE, "Write another draft", asks=asks, is_quiet=True)
     has_draft = view.response is not None and view.response.state is ResponseState.DRAFT

@@ -197,7 +197,7 @@ def whole_mail(view: TicketView) -> str:
     """The customer's latest mail with its history."""
     parsed = view.email.parsed
     at = when(view.email.received_at or datetime.now(UTC))
-    return clean(f"From {parsed.sender}, {at}\n\n{parsed.text.strip() or '(no text)'}")
+    return f"From {clean(str(parsed.sender))}, {at}\n\n{clean(parsed.text).strip() or '(no text)'}"
 
 
 def why(view: TicketView) -> str:

@@ -72,16 +72,16 @@ async def opened_classifier(settings: Settings, encoder: Encoder) -> WithRules:
     return WithRules(inner, parts.urgency_rules(settings))
 
 
-async def triaged(classifier: WithRules, parsed: ParsedEmail) -> Classification:
+async def triaged(classifier: WithRules, parsed: ParsedEmail, settings: Settings) -> Classification:
     [found] = await classifier.classify([f"{parsed.subject}\n\n{parsed.reply or parsed.text}"])
-    return by_form(found, parsed.kind)
+    return by_form(found, parsed, [given.address for given in mailbox_settings(settings)])
 
 
 async def triage_files(settings: Settings, files: Sequence[str], is_json: bool) -> None:
     classifier = await opened_classifier(settings, await parts.opened_encoder(settings))
 
     async def one(raw: bytes) -> Record:
-        return labels(await triaged(classifier, parse(raw)))
+        return labels(await triaged(classifier, parse(raw), settings))
 
     await output.run(files, one, is_json)
 
@@ -115,7 +115,7 @@ async def draft_files(
 
         async def one(raw: bytes) -> Record:
             parsed = parse(raw)
-            known = await triaged(classifier, parsed)
+            known = await triaged(classifier, parsed, settings)
             return drafted(await drafter.draft(parsed, known, signature, instruction))
 
         await output.run(files, one, is_json)

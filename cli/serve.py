@@ -50,14 +50,16 @@ class Desk:
     def runner(self, services: Mapping[Step, Service]) -> Runner:
         return Runner(self.queue, services, parts.Grave(self.store))
 
-    def service(self, step: Step, handler: Handler, slots: int) -> dict[Step, Service]:
-        """One step, timed."""
+    def service(
+        self, step: Step, handler: Handler, slots: int, limit: float = 600.0
+    ) -> dict[Step, Service]:
+        """One step, timed; a call may take ``limit`` seconds."""
 
         async def timed(id: int) -> None:
             with self.metrics.timed(step):
                 await handler(id)
 
-        return {step: Service(timed, slots=slots)}
+        return {step: Service(timed, slots=slots, limit=limit)}
 
     def batch(self, step: Step, handler: BatchHandler, size: int) -> dict[Step, Service]:
         async def timed(ids: Sequence[int]) -> Mapping[int, Exception]:
@@ -160,7 +162,8 @@ async def serve_steps(process: Process, desk: Desk) -> None:
         knowledge = await stack.enter_async_context(parts.opened_knowledge(desk.settings, encoder))
         classifier = await parts.opened_classifier(desk.settings, encoder)
         rules = parts.urgency_rules(desk.settings)
-        triage = Triage(desk.store, desk.queue, classifier, rules, desk.settings.sla)
+        own = [given.address for _, given in desk.mailboxes]
+        triage = Triage(desk.store, desk.queue, classifier, rules, desk.settings.sla, own)
         process.serve(desk.runner(desk.batch(Step.TRIAGE, triage, size=16)))
         if not desk.settings.mailboxes:
             await parts.add_articles(desk.store, knowledge, SAMPLES / "articles")
@@ -181,7 +184,8 @@ def serve_mail(process: Process, desk: Desk, providers: Mapping[MailboxId, Provi
         desk.runner(
             {
                 **desk.service(Step.INTAKE, intake, slots=2),
-                **desk.service(Step.SENDING, sending, slots=4),
+                # a mail server may take ten minutes over a body (RFC 5321 §4.5.3.2.6)
+                **desk.service(Step.SENDING, sending, slots=4, limit=900.0),
             }
         )
     )

@@ -89,7 +89,7 @@ def raised(
     ``unanswered`` counts the customer's mails since our last reply, this one included. Automatic
     mail is never raised: it repeats our own words.
     """
-    if kind not in (Kind.PERSON, Kind.ENCRYPTED):
+    if kind not in (Kind.PERSON, Kind.ENCRYPTED, Kind.LIST):
         return known
     least, reasons = floor(text, rules)
     if unanswered >= 3:

@@ -10,7 +10,7 @@ import os
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
@@ -18,11 +18,15 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
 from desk.errors import Misconfigured
 from desk.model import Urgency
+
+Port = Annotated[int, Field(ge=0, le=65_535)]
+"""0 lets the system choose one."""
 
 
 class Section(BaseModel):
@@ -33,7 +37,7 @@ class SmtpSettings(Section):
     """The server that sends a mailbox's replies."""
 
     host: str
-    port: int = 587
+    port: Port = 587
     user: str = ""
     password: SecretStr = SecretStr("")
     tls: Literal["none", "starttls", "tls"] = "starttls"
@@ -50,7 +54,7 @@ class MailboxSettings(Section):
     team: str = ""
     folder: Path | None = None
     host: str = ""
-    port: int = 993
+    port: Port = 993
     user: str = ""
     password: SecretStr = SecretStr("")
     tls: Literal["none", "starttls", "tls"] = "tls"
@@ -89,8 +93,14 @@ class WriterSettings(Section):
     model: str = "meta-llama/Meta-Llama-3-8B-Instruct"
     api_key: SecretStr = SecretStr("")
     dialect: Literal["tgi", "openai", "none"] = "tgi"
-    timeout: float = 60.0
-    max_total_tokens: int = 8192
+    timeout: float = Field(default=60.0, gt=0)
+    max_total_tokens: int = Field(default=8192, gt=0)
+
+
+class SecondWriterSettings(WriterSettings):
+    """Asked when the first one does not answer."""
+
+    dialect: Literal["tgi", "openai", "none"] = "openai"
 
 
 class KnowledgeSettings(Section):
@@ -98,7 +108,7 @@ class KnowledgeSettings(Section):
 
     uri: str = ""
     token: SecretStr = SecretStr("")
-    passages: int = 4
+    passages: int = Field(default=4, gt=0)
 
 
 class PrivacySettings(Section):
@@ -117,12 +127,13 @@ class Settings(BaseSettings):
     )
 
     data: Path = Path("var")
-    database: str = ""
-    redis: str = ""
+    # their addresses hold passwords
+    database: str = Field(default="", repr=False)
+    redis: str = Field(default="", repr=False)
     host: str = "127.0.0.1"
-    port: int = 8080
+    port: Port = 8080
     timezone: str = ""
-    undo_seconds: float = 30.0
+    undo_seconds: float = Field(default=30.0, ge=0)
     sla_minutes: dict[Urgency, float] = Field(
         default_factory=lambda: {
             Urgency.CRITICAL: 60.0,
@@ -139,7 +150,7 @@ class Settings(BaseSettings):
     slack: SlackSettings = SlackSettings()
     teams: TeamsSettings = TeamsSettings()
     tgi: WriterSettings = WriterSettings()
-    second_writer: WriterSettings = WriterSettings(dialect="openai")
+    second_writer: SecondWriterSettings = SecondWriterSettings()
     kb: KnowledgeSettings = KnowledgeSettings()
     privacy: PrivacySettings = PrivacySettings()
 
@@ -178,7 +189,11 @@ class Settings(BaseSettings):
 
     @property
     def zone(self) -> ZoneInfo:
-        return ZoneInfo(self.timezone or os.environ.get("TZ") or "UTC")
+        """``TZ`` may also be written in POSIX' ways (":/etc/localtime", "CET-1CEST"): then UTC."""
+        try:
+            return ZoneInfo(self.timezone or os.environ.get("TZ") or "UTC")
+        except (ZoneInfoNotFoundError, ValueError):
+            return ZoneInfo("UTC")
 
     @property
     def database_url(self) -> str:
@@ -192,15 +207,28 @@ def config_file() -> Path:
 def read_settings(**overrides: Any) -> Settings:
     """Raises Misconfigured with every wrong setting by name."""
     file = config_file()
+    _require_readable(file)
     try:
         given = {name: value for name, value in overrides.items() if value is not None}
         return Settings(**given)
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()
-        )
+        problems = "; ".join(_problem(e["loc"], e["msg"]) for e in error.errors())
         raise Misconfigured(f"Wrong settings (see docs/settings.md): {problems}") from None
-    except tomllib.TOMLDecodeError as error:
+    except SettingsError as error:  # a variable that holds a section or a list; it names the field
+        raise Misconfigured(f"A MAILDESK_ variable is not valid JSON: {error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise Misconfigured(f"{file} is not valid TOML: {error}") from error
     except OSError as error:
         raise Misconfigured(f"{file} cannot be read: {error.strerror}") from error
+
+
+def _problem(place: tuple[int | str, ...], message: str) -> str:
+    return f"{'.'.join(map(str, place))}: {message.removeprefix('Value error, ')}"
+
+
+def _require_readable(file: Path) -> None:
+    """pydantic-settings passes over whatever is not a file; only the default one may be missing."""
+    if "MAILDESK_CONFIG" in os.environ and not file.exists():
+        raise Misconfigured(f"MAILDESK_CONFIG names {file}, which does not exist")
+    if file.is_dir():
+        raise Misconfigured(f"{file} cannot be read: it is a folder")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
@@ -48,15 +47,6 @@ class _Policy(EmailPolicy):
 
 
 POLICY = _Policy(linesep="\r\n", cte_type="7bit")
-
-
-def new_message_id(response_id: int, version: int, domain: str) -> str:
-    """Stable for one version of one response, so that it can be found among the sent mail."""
-    mark = hashlib.sha256(f"{response_id}.{version}.{domain}".encode()).hexdigest()[:16]
-    host = domain.rpartition("@")[2].strip().strip(".").lower()
-    if not re.fullmatch(r"[a-z0-9-]{1,63}(?:\.[a-z0-9-]{1,63}){0,8}", host):
-        host = "maildesk.invalid"
-    return f"<maildesk.{response_id}.{version}.{mark}@{host}>"
 
 
 def compose(

@@ -33,6 +33,8 @@ from inference.redact import Redacted, restore
 from mail.compose import may_reply, reply_recipients
 
 UNANSWERED = frozenset({Category.SPAM})
+UNREADABLE = frozenset({Kind.CALENDAR, Kind.ENCRYPTED})
+"""Mail whose matter lies in a form that is not text."""
 
 
 class Search(Protocol):
@@ -81,7 +83,7 @@ class Drafter:
         return replace(written, text=text, findings=findings, score=score)
 
     def _needs_no_answer(self, parsed: ParsedEmail, known: Classification | None) -> bool:
-        if parsed.kind is not Kind.PERSON or may_reply(parsed, self.own):
+        if parsed.kind in UNREADABLE or may_reply(parsed, self.own):
             return True
         is_sure = known is not None and "category" not in known.unsure
         return known is not None and is_sure and known.category.label in UNANSWERED

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
@@ -14,6 +14,7 @@ from desk.model import (
     Classification,
     Kind,
     Label,
+    ParsedEmail,
     Sentiment,
     Step,
     TicketId,
@@ -25,6 +26,9 @@ from desk.model import (
 from desk.ports import Queue
 from desk.rules import Rule
 from desk.store import Store
+from mail.compose import may_reply
+
+MACHINES = frozenset({Kind.BOUNCE, Kind.AUTO, Kind.CALENDAR})
 
 
 class Classifier(Protocol):
@@ -35,13 +39,14 @@ class Classifier(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Triage:
-    """A batch step: one pass of the model for all claimed tickets."""
+    """A batch step: one pass of the model for all claimed tickets. ``own`` are our addresses."""
 
     store: Store
     queue: Queue
     classifier: Classifier
     rules: tuple[Rule, ...]
     sla: Mapping[Urgency, timedelta]
+    own: Collection[str]
 
     async def __call__(self, ids: Sequence[int]) -> Mapping[int, Exception]:
         """Errors by ticket; the others are done."""
@@ -59,7 +64,8 @@ class Triage:
     async def _save(self, view: TicketView, found: Classification) -> None:
         parsed = view.email.parsed
         text = subject_and_reply(view)
-        known = rules.raised(by_form(found, parsed.kind), text, parsed.kind, view.mails, self.rules)
+        known = by_form(found, parsed, self.own)
+        known = rules.raised(known, text, parsed.kind, view.mails, self.rules)
         boosts = rules.boosts(known, view.mails)
         due = rules.due_at(view.email.received_at, known.urgency.label, self.sla)
         score = rules.score(due, boosts)
@@ -86,9 +92,13 @@ def subject_and_reply(view: TicketView) -> str:
     return f"{parsed.subject}\n\n{parsed.reply or parsed.text}"
 
 
-def by_form(found: Classification, kind: Kind) -> Classification:
-    """Mail that no person wrote is known by its form; the model only guesses there."""
-    if kind in (Kind.PERSON, Kind.ENCRYPTED):
+def by_form(found: Classification, parsed: ParsedEmail, own: Collection[str]) -> Classification:
+    """Mail that no person wrote to us is known by its form; the model only guesses there.
+
+    ``own`` are our addresses: what a list sends to one of them is a customer's mail.
+    """
+    is_machine = parsed.kind in MACHINES or (parsed.kind is Kind.LIST and may_reply(parsed, own))
+    if not is_machine:
         return found
     return Classification(
         Label(Sentiment.NEUTRAL, 1.0),

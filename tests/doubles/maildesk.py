@@ -49,7 +49,11 @@ class Maildesk:
 
 
 def environment(data: Path, **more: str) -> dict[str, str]:
-    return {**os.environ, "MAILDESK_DATA": str(data), "MAILDESK_CONFIG": "no.toml", **more}
+    """Settings of this machine's own must not matter."""
+    config = data.with_suffix(".toml")
+    config.parent.mkdir(parents=True, exist_ok=True)
+    config.touch()
+    return {**os.environ, "MAILDESK_DATA": str(data), "MAILDESK_CONFIG": str(config), **more}
 
 
 @asynccontextmanager

@@ -163,9 +163,10 @@ async def house(store: Store, clock: FastClock, queue: RedisQueue) -> House:
         pass
 
     board = Board(store, {}, [], [], changed)
+    triage = Triage(store, queue, CalmClassifier(), (), SLA, [box.address])
     services = {
         Step.INTAKE: Service(Intake(store, queue, providers, parse)),
-        Step.TRIAGE: Service(Triage(store, queue, CalmClassifier(), (), SLA), slots=1, batch=8),
+        Step.TRIAGE: Service(triage, slots=1, batch=8),
         Step.DRAFTING: Service(Drafting(store, queue, drafter, {"support": "The desk"})),
         Step.SENDING: Service(Sending(store, queue, providers, {"support": "Lanewright"})),
         Step.SHOW: Service(board.show),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from desk.errors import Permanent
 from desk.model import Address, Attachment, Envelope, Kind, ParsedEmail
-from mail.compose import compose, may_reply, new_message_id, reply_recipients, reply_subject
+from mail.compose import compose, may_reply, reply_recipients, reply_subject
 from mail.parse import parse
 
 NOW = datetime(2026, 10, 5, 12, 30, tzinfo=UTC)
@@ -185,15 +185,6 @@ def test_whatever_is_typed_either_is_refused_or_arrives(subject: str, text: str,
 def test_re_stands_there_once(subject: str, answer: str) -> None:
     assert reply_subject(subject) == answer
     assert reply_subject(answer) == answer
-
-
-def test_message_ids_are_stable_and_distinct() -> None:
-    first = new_message_id(1, 2, "shop.example")
-    assert first == new_message_id(1, 2, "shop.example")
-    assert first.endswith("@shop.example>")
-    others = {new_message_id(1, 3, "shop.example"), new_message_id(12, 2, "shop.example"), first}
-    assert len(others) == 3
-    assert new_message_id(1, 2, "bad domain\r\n").endswith("@maildesk.invalid>")
 
 
 OWN = ("Support@shop.example",)

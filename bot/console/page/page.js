@@ -1,0 +1,219 @@
+// The console page: one line to Maildesk, the queue, the selected ticket, commands and notes.
+
+import * as card from "./card.js";
+import { local } from "./look.js";
+import * as queue from "./queue.js";
+
+const at = (id) => document.getElementById(id);
+
+let line = null;
+let selected = null;
+let hasChosen = false; // until then the first of the queue is shown, whichever it is
+let latest = null; // the queue as last told
+const sent = new Map(); // key → the click, until it is answered
+
+// -- the line
+
+let pause = 250;
+
+function connect() {
+  line = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/ws`);
+  line.addEventListener("open", () => {
+    pause = 250;
+    connection("on", "Connected");
+    if (selected !== null) say({ type: "open", id: selected });
+  });
+  line.addEventListener("message", (event) => hear(JSON.parse(event.data)));
+  line.addEventListener("close", () => {
+    for (const key of [...sent.keys()]) answered(key);
+    connection("off", "Not connected, trying again…");
+    setTimeout(again, pause);
+    pause = Math.min(pause * 2, 4000);
+  });
+}
+
+async function again() {
+  const isOut = await fetch("/", { cache: "no-store" }).then((a) => a.status === 403, () => false);
+  if (!isOut) return connect();
+  connection("out", "Signed out: open the address that Maildesk printed when it started");
+  setTimeout(again, 5000);
+}
+
+function connection(state, words) {
+  at("connection").dataset.state = state;
+  at("connection").textContent = words;
+  document.body.dataset.connection = state;
+}
+
+function say(message) {
+  if (line?.readyState === WebSocket.OPEN) line.send(JSON.stringify(message));
+  else toast("Not connected: nothing was sent. What you typed stays here.");
+  return line?.readyState === WebSocket.OPEN;
+}
+
+function hear(message) {
+  if (message.type === "queue") showQueue(message);
+  if (message.type === "card") showCard(message);
+  if (message.type === "mail") card.receiveMail(message);
+  if (message.type === "reply") showAnswer(message.text);
+  if (message.type === "done") done(message.key);
+  if (message.type === "note") note(message);
+}
+
+// -- queue and card
+
+function showQueue(message) {
+  latest = message;
+  const { waiting, reading, sent: left } = message.counts;
+  const counts = [`${waiting} waiting`, reading && `${reading} being drafted`, left && `${left} sent`];
+  at("counts").textContent = counts.filter(Boolean).join(" · ");
+  document.title = waiting ? `(${waiting}) Maildesk` : "Maildesk";
+  if (!hasChosen) {
+    const first = message.rows[0]?.id ?? null;
+    if (first !== null && first !== selected) open(first);
+  }
+  queue.draw(message, selected, choose);
+  document.body.classList.toggle("nothing", selected === null);
+}
+
+function choose(id) {
+  if (id === null) return;
+  hasChosen = true;
+  if (id !== selected) open(id);
+}
+
+function select(id) {
+  selected = id;
+  for (const question of document.querySelectorAll(".question")) question.remove();
+  queue.select(id);
+}
+
+function open(id) {
+  select(id);
+  say({ type: "open", id });
+}
+
+function showCard(message) {
+  // a command may have opened another ticket than the selected one
+  if (message.id !== selected) {
+    hasChosen = true;
+    select(message.id);
+  }
+  document.body.classList.remove("nothing");
+  card.receive(message);
+}
+
+// -- acting
+
+card.onPress((data) => {
+  hasChosen = true;
+  if (data.verb === "approve" && card.typedFor(data.t, "edit") !== undefined) {
+    card.showTyped();
+    ask("You changed the text and did not save it. Send the draft without your changes?",
+      "Send without them", () => act(data));
+    return;
+  }
+  act(data);
+});
+
+function act(data) {
+  const key = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+  if (!say({ type: "act", key, data })) return;
+  sent.set(key, data);
+  if (data.verb !== "start_edit") at("card").classList.add("busy");
+}
+
+function answered(key) {
+  const data = sent.get(key);
+  sent.delete(key);
+  if (!sent.size) at("card").classList.remove("busy");
+  return data;
+}
+
+function done(key) {
+  const data = answered(key);
+  if (!data || data.verb === "start_edit") return;
+  card.release();
+  if (data.verb === "edit" || data.verb === "edit_send") card.forget(data.t, "edit");
+  else if (data.verb === "regenerate") card.forget(data.t, "regenerate");
+}
+
+function note(message) {
+  const data = answered(message.key);
+  if (!message.confirm || !data) return toast(local(message.text));
+  const label = data.verb === "start_edit" ? "Take over" : "Do it all the same";
+  ask(local(message.text), label, () => act({ ...data, confirmed: true }));
+}
+
+// -- notes and answers
+
+function ask(text, label, then) {
+  const box = toast(text, 0);
+  box.classList.add("question");
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = label;
+  button.addEventListener("click", () => { box.remove(); then(); });
+  box.insertBefore(button, box.lastElementChild);
+  button.focus();
+}
+
+function toast(text, seconds = 9) {
+  const box = document.createElement("div");
+  box.className = "toast";
+  box.append(Object.assign(document.createElement("p"), { textContent: text }));
+  const close = Object.assign(document.createElement("button"), { type: "button", textContent: "✕" });
+  close.setAttribute("aria-label", "Close");
+  close.addEventListener("click", () => box.remove());
+  box.append(close);
+  at("toasts").append(box);
+  if (seconds) setTimeout(() => box.remove(), seconds * 1000);
+  return box;
+}
+
+function showAnswer(text) {
+  at("answer").hidden = !text;
+  at("answer-text").textContent = local(text);
+  at("answer-text").scrollTop = 0;
+}
+
+at("command").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const typed = at("line").value.trim();
+  const key = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+  if (!typed || !say({ type: "command", line: typed, key })) return;
+  at("line").value = "";
+});
+at("close-answer").addEventListener("click", () => showAnswer(""));
+at("show-keys").addEventListener("click", () => at("keys").showModal());
+
+// -- keys
+
+const KEYS = {
+  j: () => choose(queue.neighbour(selected, 1)),
+  k: () => choose(queue.neighbour(selected, -1)),
+  a: () => card.use("open_approve", "approve") || toast("There is nothing to approve here."),
+  e: () => card.use("open_edit") || toast("There is nothing to edit here."),
+  u: () => card.use("undo") || toast("There is nothing to undo: only a reply that has not left yet."),
+  "/": () => at("line").focus(),
+  "?": () => at("keys").showModal(),
+};
+
+document.addEventListener("keydown", (event) => {
+  const isTyping = event.target.matches("textarea, input, select");
+  if (event.key === "Escape") {
+    if (isTyping) event.target.blur();
+    else showAnswer("");
+    return;
+  }
+  if (isTyping || at("keys").open || event.ctrlKey || event.metaKey || event.altKey) return;
+  const act = KEYS[event.key];
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+
+window.addEventListener("beforeunload", (event) => { if (card.hasTyped()) event.preventDefault(); });
+setInterval(() => { queue.tick(); }, 10000);
+setInterval(() => { card.tick(); }, 1000);
+connect();

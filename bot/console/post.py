@@ -1,0 +1,150 @@
+"""The open pages, and telling each what changed: its queue, and the ticket that it shows."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import orjson
+import structlog
+
+from bot.console import draw
+from bot.console.hub import Hub
+from desk import access
+from desk.errors import DeskError, Refused
+from desk.model import TicketId, UserId
+from desk.store import Store
+
+log = structlog.get_logger()
+
+COALESCE = 0.3  # seconds that changes are gathered before the pages are told
+REREAD = 15.0  # seconds after which the pages are brought up to date without being told
+PATIENCE = 5.0  # seconds for a browser to take a message
+QUEUE_LENGTH = 100
+
+
+class Wire(Protocol):
+    """The WebSocket of a page."""
+
+    async def send_str(self, data: str) -> None: ...
+    async def close(self) -> bool: ...
+
+
+@dataclass(eq=False, slots=True)
+class Page:
+    """One browser window. Reading and sending go together under ``_turn``, so that what was read
+    earlier is never sent later."""
+
+    wire: Wire
+    user_id: UserId
+    store: Store
+    shown: TicketId | None = None
+    _queue: bytes = b""
+    _version: int = 0
+    _mail: int = 0
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def send(self, message: draw.Json) -> None:
+        await self._send(orjson.dumps(message))
+
+    async def _send(self, message: bytes) -> None:
+        async with asyncio.timeout(PATIENCE):
+            await self.wire.send_str(message.decode())
+
+    async def show_queue(self) -> None:
+        """The queue, if it is another one than the page has."""
+        async with self._turn:
+            user = await self.store.user(self.user_id)
+            views = await access.queue(self.store, user, QUEUE_LENGTH)
+            counts = await self.store.counts()
+            message = orjson.dumps(draw.queue(views, counts, user.id))
+            if message != self._queue:
+                await self._send(message)
+                self._queue = message
+
+    async def open(self, id: TicketId, *, with_mail_open: bool = False) -> None:
+        """Show a ticket from now on. Refused when the user may not see it."""
+        self.shown, self._version, self._mail = id, 0, 0
+        await self.show_card(with_mail_open=with_mail_open)
+
+    async def show_card(self, *, with_mail_open: bool = False) -> None:
+        """The shown ticket, if it changed since."""
+        async with self._turn:
+            if self.shown is None:
+                return
+            user = await self.store.user(self.user_id)
+            view = await access.ticket(self.store, user, self.shown)
+            if view.ticket.version != self._version:
+                await self.send(draw.card(view, user.id, self.store.clock.now()))
+                self._version = view.ticket.version
+            if view.email.id != self._mail:
+                await self.send(draw.mail(view, is_open=with_mail_open))
+                self._mail = view.email.id
+
+
+class Pages:
+    """All pages that this process serves."""
+
+    def __init__(self) -> None:
+        self._pages: set[Page] = set()
+        self._changed: set[TicketId] = set()
+        self._is_missing = False
+        self._wake = asyncio.Event()
+
+    def add(self, page: Page) -> None:
+        self._pages.add(page)
+
+    def remove(self, page: Page) -> None:
+        self._pages.discard(page)
+
+    def changed(self, ticket: TicketId | None) -> None:
+        """A ticket changed; None: any of them may have."""
+        if ticket is None:
+            self._is_missing = True
+        else:
+            self._changed.add(ticket)
+        self._wake.set()
+
+    async def run(self, hub: Hub) -> None:
+        """Until cancelled; then the pages are closed, and connect anew when they can."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen(hub))
+                group.create_task(self._keep_up_to_date())
+        finally:
+            await asyncio.gather(*(page.wire.close() for page in self._pages))
+
+    async def _listen(self, hub: Hub) -> None:
+        async with aclosing(hub.subscribe()) as tickets:
+            async for ticket in tickets:
+                self.changed(ticket)
+
+    async def _keep_up_to_date(self) -> None:
+        while True:
+            try:
+                await asyncio.wait_for(self._wake.wait(), REREAD)
+            except TimeoutError:
+                self._is_missing = True
+            await asyncio.sleep(COALESCE)
+            self._wake.clear()
+            changed, everything = self._changed, self._is_missing
+            self._changed, self._is_missing = set(), False
+            pages = list(self._pages)
+            await asyncio.gather(
+                *(self._tell(page, everything or page.shown in changed) for page in pages)
+            )
+
+    async def _tell(self, page: Page, is_shown: bool) -> None:
+        try:
+            await page.show_queue()
+            if is_shown:
+                await page.show_card()
+        except Refused:
+            page.shown = None
+        except DeskError as error:
+            log.warning("page not told", error=str(error))
+        except (TimeoutError, ConnectionError):
+            # it connects anew and reads everything
+            await page.wire.close()

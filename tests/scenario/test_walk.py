@@ -1,0 +1,115 @@
+"""One e-mail's whole walk, for real: from ``app.py run`` through the console to the sent mail."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from desk.store import Store
+from desk.vault import open_vault
+from mail.parse import parse
+from tests.doubles.maildesk import ROOT, Maildesk, command, running
+from tests.scenario.test_console_browser import FLAGS
+from tests.services import need
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.timeout(150),
+    # playwright leaves its pipes to the garbage collector
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+ANGRIEST = parse((ROOT / "samples" / "mailbox" / "10-trucks-leave-at-one.eml").read_bytes())
+REPLY = """Dear Ms Verhoeven,
+
+we have renewed the certificate: everybody can log in again since 12:20.
+
+Ann, Lanewright Support"""
+
+
+async def says(page: Any, text: str) -> None:
+    await page.locator("#card", has_text=text).wait_for(timeout=20_000)
+
+
+async def sent_by(maildesk: Maildesk, seconds: float) -> list[Path]:
+    """The sent mail, as soon as there is any."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not maildesk.sent:  # noqa: ASYNC110 - another process sends
+                await asyncio.sleep(0.1)
+    except TimeoutError:
+        pass
+    return maildesk.sent
+
+
+async def test_the_angriest_mail_is_edited_approved_undone_approved_and_sent_once(
+    tmp_path: Path,
+) -> None:
+    chromium = need("chromium")
+    from playwright.async_api import async_playwright
+
+    data = tmp_path / "var"
+    async with (
+        running(data, MAILDESK_UNDO_SECONDS="4") as maildesk,
+        async_playwright() as playwright,
+    ):
+        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        page = await browser.new_page(viewport={"width": 1280, "height": 900})
+        await page.goto(maildesk.address)
+        await says(page, "40 people locked out")
+        top = page.locator("#rows [data-ticket]").first
+        assert "40 people locked out" in await top.inner_text()
+        number = int(await top.get_attribute("data-ticket") or 0)
+
+        await page.get_by_role("button", name="Edit", exact=True).click()
+        field = page.locator("#card textarea:visible")
+        await field.fill(REPLY)
+        await page.get_by_role("button", name="Save draft").click()
+        await says(page, "edited by")
+        await page.get_by_role("button", name="Approve & send").click()
+        await says(page, "Approved by")
+        await page.get_by_role("button", name="Undo").click()
+        await page.get_by_role("button", name="Approve & send").wait_for()
+        assert await sent_by(maildesk, 6) == []
+        await page.get_by_role("button", name="Approve & send").click()
+        await says(page, "Sent by")
+        await browser.close()
+
+        [file] = maildesk.sent
+        await asyncio.sleep(2)
+        assert maildesk.sent == [file]
+        assert await maildesk.stop() == 0
+
+    sent = parse(file.read_bytes())
+    assert sent.reply.strip() == REPLY
+    assert sent.in_reply_to == ANGRIEST.message_id
+    assert sent.references == (*ANGRIEST.references, ANGRIEST.message_id)
+    assert [a.address for a in sent.to] == [ANGRIEST.sender.address]
+    assert sent.subject == f"Re: {ANGRIEST.subject}"
+    assert await history(data, number) == [
+        "receive",
+        "triage",
+        "draft",
+        "start_edit",
+        "start_edit",
+        "edit",
+        "claim",
+        "approve",
+        "undo",
+        "approve",
+        "send",
+        "deliver",
+        "deliver",
+    ]
+    code, [verdict], _ = await command(data, "audit", "verify", "--json")
+    assert (code, verdict["ok"]) == (0, True)
+
+
+async def history(data: Path, ticket: int) -> list[str]:
+    url = f"sqlite+aiosqlite:///{data / 'desk.db'}"
+    async with Store.open(url, open_vault(data / "key")) as store:
+        return [entry.verb for entry in await store.history(ticket)]  # type: ignore[arg-type]
