@@ -1,0 +1,233 @@
+"""A Slack on loopback: npm ``emulate`` keeps workspace, messages and views; a door in front of it
+refuses what Slack's documentation says it refuses, answers as it is told to, and opens sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import parse_qsl
+
+import aiohttp
+import pytest
+import yaml
+from aiohttp import web
+
+from tests.doubles.blocks import Json, problems, view_problems
+from tests.services import free_port, need, need_file
+
+ROOT = Path(__file__).parent.parent.parent
+SECRET = "testing-signing-secret"
+BOT = "xoxb-test-1"
+READER = "xoxp-reader"
+CHANNEL = "support-urgent"
+
+
+def seed() -> Json:
+    """A workspace where the app has exactly the scopes of its manifest."""
+    manifest = yaml.safe_load((ROOT / "deploy/slack/manifest.yaml").read_text())
+    scopes = manifest["oauth_config"]["scopes"]["bot"]
+    app = {"client_id": "1.2", "app_id": "A0MAILDESK", "bot_id": "B0MAILDESK"}
+    names = ("ann", "omar", "zoe")
+    return {
+        "slack": {
+            "team": {"name": "Lanewright", "domain": "lanewright"},
+            "users": [
+                {"name": n, "real_name": n.title(), "email": f"{n}@lanewright.example"}
+                for n in names
+            ],
+            "channels": [{"name": CHANNEL}, {"name": "general"}],
+            "oauth_apps": [
+                {
+                    **app,
+                    "client_secret": "s3cr3t",
+                    "name": "Maildesk",
+                    "redirect_uris": ["http://127.0.0.1/"],
+                    "scopes": scopes,
+                    "bot_user_id": "U0MAILDESK",
+                    "bot_name": "maildesk",
+                }
+            ],
+            "tokens": [
+                {**app, "token": BOT, "type": "bot", "user_id": "U0MAILDESK", "scopes": scopes},
+                {
+                    "token": READER,
+                    "type": "user",
+                    "user": "ann",
+                    "scopes": ["channels:history", "channels:read", "users:read"],
+                },
+            ],
+            "signing_secret": SECRET,
+            "strict_scopes": True,
+        }
+    }
+
+
+@contextlib.contextmanager
+def emulated(folder: Path) -> Iterator[str]:
+    """The emulator's address while it runs."""
+    program = need_file(ROOT / "node_modules/emulate/dist/index.js", "run npm install")
+    (folder / "seed.yaml").write_text(yaml.safe_dump(seed()))
+    port = free_port()
+    command = [need("node"), str(program), "start", "--service", "slack", "--port", str(port)]
+    with (folder / "log").open("wb") as log:
+        child = subprocess.Popen(
+            [*command, "--seed", str(folder / "seed.yaml")], stdout=log, stderr=log, cwd=folder
+        )
+    try:
+        _wait(port, child, folder / "log")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def _wait(port: int, child: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline or child.poll() is not None:
+                pytest.fail(log.read_text()[-500:])
+            time.sleep(0.05)
+
+
+@dataclass(frozen=True)
+class Call:
+    """What the app asked of Slack, and the answer."""
+
+    method: str
+    args: Json
+    answer: Json
+
+
+@dataclass
+class SlackDoor:
+    """In front of the emulator. ``stumbles`` are answers to give next, by method: (status, body,
+    headers); ``delay`` holds every answer of a method back."""
+
+    emulator: str
+    url: str = ""
+    calls: list[Call] = field(default_factory=list)
+    responses: list[Json] = field(default_factory=list)
+    stumbles: dict[str, list[tuple[int, Json, dict[str, str]]]] = field(default_factory=dict)
+    delay: dict[str, float] = field(default_factory=dict)
+    sockets: asyncio.Queue[web.WebSocketResponse] = field(default_factory=asyncio.Queue)
+    heard: asyncio.Queue[Json] = field(default_factory=asyncio.Queue)
+
+    @property
+    def api(self) -> str:
+        return f"{self.url}/api/"
+
+    def stumble(self, method: str, error: str, status: int = 200, **headers: str) -> None:
+        """Answer the next call of a method with this error."""
+        body = {"ok": False, "error": error}
+        answer = (status, body, {k.replace("_", "-"): v for k, v in headers.items()})
+        self.stumbles.setdefault(method, []).append(answer)
+
+    def of(self, method: str) -> list[Call]:
+        """The calls of a method that succeeded."""
+        return [call for call in self.calls if call.method == method and call.answer.get("ok")]
+
+    def whispers(self, user: str) -> list[Json]:
+        return [c.args for c in self.of("chat.postEphemeral") if c.args["user"] == user]
+
+    async def ask(self, method: str, token: str = READER, **args: object) -> Json:
+        """As somebody else than the app."""
+        headers = {"Authorization": f"Bearer {token}"}
+        url = f"{self.emulator}/api/{method}"
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(url, json=args, headers=headers) as answer,
+        ):
+            found: Json = await answer.json()
+        assert found["ok"], (method, found)
+        return found
+
+    # -- what the app reaches
+
+    async def _serve(self, request: web.Request) -> web.Response:
+        method = request.match_info["method"]
+        args = await _args(request)
+        await asyncio.sleep(self.delay.get(method, 0.0))
+        if self.stumbles.get(method):
+            status, body, headers = self.stumbles[method].pop(0)
+            self.calls.append(Call(method, args, body))
+            return web.json_response(body, status=status, headers=headers)
+        answer = self._refusal(args) or await self._forward(method, args, request)
+        self.calls.append(Call(method, args, answer))
+        return web.json_response(answer)
+
+    def _refusal(self, args: Json) -> Json | None:
+        found = problems(args["blocks"]) if args.get("blocks") else []
+        found += view_problems(args["view"]) if args.get("view") else []
+        if not found:
+            return None
+        return {"ok": False, "error": "invalid_blocks", "response_metadata": {"messages": found}}
+
+    async def _forward(self, method: str, args: Json, request: web.Request) -> Json:
+        headers = {"Authorization": request.headers.get("Authorization", "")}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(f"{self.emulator}/api/{method}", json=args, headers=headers) as answer,
+        ):
+            if answer.status != 200:
+                return {"ok": False, "error": "unknown_method"}
+            found: Json = await answer.json()
+            return found
+
+    async def _respond(self, request: web.Request) -> web.Response:
+        self.responses.append(await request.json())
+        return web.Response(text="ok")
+
+    async def _connections_open(self, request: web.Request) -> web.Response:
+        url = self.url.replace("http", "ws", 1) + "/socket"
+        return web.json_response({"ok": True, "url": url})
+
+    async def _socket(self, request: web.Request) -> web.WebSocketResponse:
+        line = web.WebSocketResponse()
+        await line.prepare(request)
+        await line.send_json({"type": "hello", "num_connections": 1})
+        await self.sockets.put(line)
+        async for message in line:
+            if message.type is aiohttp.WSMsgType.TEXT and message.data.startswith("{"):
+                await self.heard.put(json.loads(message.data))
+        return line
+
+
+async def _args(request: web.Request) -> Json:
+    if request.content_type == "application/json":
+        found: Json = await request.json()
+        return found
+    args: Json = dict(request.query) | dict(parse_qsl(await request.text()))
+    for name in ("blocks", "view"):
+        if name in args:
+            args[name] = json.loads(args[name])
+    return args
+
+
+@contextlib.asynccontextmanager
+async def slack_door(emulator: str) -> AsyncIterator[SlackDoor]:
+    door = SlackDoor(emulator)
+    app = web.Application()
+    app.router.add_post("/api/apps.connections.open", door._connections_open)
+    app.router.add_post("/api/{method}", door._serve)
+    app.router.add_post("/response/{id}", door._respond)
+    app.router.add_get("/socket", door._socket)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    door.url = f"http://127.0.0.1:{port}"
+    try:
+        yield door
+    finally:
+        await runner.cleanup()

@@ -1,0 +1,192 @@
+"""A desk that is worked on from Slack: real records, real actions, the board and Slack itself
+joined as app.py joins them, and the people in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.board import Board, Chat, Route
+from bot.commands import Commands
+from bot.identity import Identity
+from bot.slack.connect import Slack
+from desk.change import Change
+from desk.errors import Transient
+from desk.model import Network, Response, ResponseState, Step, TicketId, UserId
+from desk.settings import SlackSettings
+from desk.store import Store
+from tests.doubles.desk import Scene, scene
+from tests.doubles.slack import BOT, CHANNEL, SECRET, SlackDoor
+from tests.doubles.slack_user import Answer, SlackUser, words
+from tests.services import free_port
+
+FAST = 1.0
+"""Seconds within which everything is acknowledged."""
+
+
+class SlowStore(Store):
+    """A database that is slow, or away."""
+
+    seconds = 0.0
+    is_away = False
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        await self._trouble()
+        async with super().read() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def change(self, actor: UserId | None = None) -> AsyncIterator[Change]:
+        await self._trouble()
+        async with super().change(actor) as change:
+            yield change
+
+    async def _trouble(self) -> None:
+        await asyncio.sleep(self.seconds)
+        if self.is_away:
+            raise Transient("The database does not answer")
+
+
+@dataclass
+class BoardQueue:
+    """Shows at once what is to be shown; nothing else is done here."""
+
+    board: Board | None = None
+    is_away: bool = False
+    showing: set[asyncio.Task[None]] = field(default_factory=set)
+
+    async def put(
+        self, step: Step, id: int, score: float, not_before: datetime | None = None
+    ) -> None:
+        if self.is_away:
+            raise Transient("Redis did not answer")
+        if step is Step.SHOW and self.board is not None:
+            self.showing.add(asyncio.create_task(self.board.show(TicketId(id))))
+
+
+@dataclass
+class Office:
+    store: SlowStore
+    scene: Scene
+    door: SlackDoor
+    queue: BoardQueue
+    board: Board
+    channel: str
+    ann: SlackUser
+    omar: SlackUser
+    zoe: SlackUser
+
+    @property
+    def ts(self) -> str:
+        """Of the newest card."""
+        posts = [c for c in self.door.of("chat.postMessage") if "thread_ts" not in c.args]
+        return str(posts[-1].answer["ts"])
+
+    async def show(self) -> str:
+        await self.board.show(self.scene.ticket.id)
+        return self.ts
+
+    async def reads(self) -> str:
+        """What one reads on the card."""
+        return words(await self.ann.card(self.channel, self.ts))
+
+    async def response(self) -> Response:
+        found = await self.scene.response()
+        assert found is not None
+        return found
+
+    async def until(self, says: str) -> str:
+        """The card's words, as soon as they say this."""
+        deadline = time.monotonic() + 5
+        while says not in (said := await self.reads()):
+            assert time.monotonic() < deadline, said
+            await asyncio.sleep(0.02)
+        return said
+
+    async def whispered(self, user: SlackUser, count: int = 1) -> str:
+        """What the bot told this person alone."""
+        await happens(lambda: len(self.door.whispers(user.id)) >= count)
+        return words(self.door.whispers(user.id)[-1]["blocks"])
+
+    async def becomes(self, state: ResponseState) -> None:
+        for _ in range(200):
+            if (await self.response()).state is state:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"it does not become {state}")
+
+    async def opened(self, count: int = 1) -> None:
+        """So many forms were opened, the last in front of Ann, and it is known who edits."""
+        await happens(lambda: len(self.door.of("views.open")) >= count)
+        self.ann.opened()
+        await asyncio.sleep(0.1)
+
+
+async def happens(is_so: Callable[[], object]) -> None:
+    deadline = time.monotonic() + 5
+    while not is_so():
+        assert time.monotonic() < deadline, "it does not happen"
+        await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def slack_office(
+    store: SlowStore, door: SlackDoor, app_token: str = ""
+) -> AsyncIterator[Office]:
+    made = await scene(store)
+    queue = BoardQueue()
+    actions = replace(made.actions, queue=queue)
+    secrets = {"bot_token": BOT, "signing_secret": SECRET, "app_token": app_token}
+    settings = SlackSettings.model_validate({**secrets, "api_url": door.api})
+    commands, identity = Commands(store, actions), Identity(store)
+    chats: dict[Network, Chat] = {}
+    routes: list[Route] = []
+    board = Board(store, chats, routes, routes, nobody_looks)
+    slack = Slack(settings, store, actions, commands, board, identity, ZoneInfo("UTC"))
+    chats[Network.SLACK] = slack.chat
+    async with AsyncExitStack() as stack:
+        channels = (await door.ask("conversations.list"))["channels"]
+        channel = next(c["id"] for c in channels if c["name"] == CHANNEL)
+        routes.append(Route(Network.SLACK, channel))
+        queue.board = board
+        bot = await stack.enter_async_context(_served(slack))
+        members = (await door.ask("users.list"))["members"]
+        ids = {member["name"]: member["id"] for member in members}
+        ann, omar, zoe = (SlackUser(name, ids[name], door, bot) for name in ("ann", "omar", "zoe"))
+        yield Office(store, made, door, queue, board, channel, ann, omar, zoe)
+        await slack.settle()
+        await asyncio.gather(*queue.showing)
+
+
+async def nobody_looks(_: TicketId) -> None:
+    """No console is open."""
+
+
+@asynccontextmanager
+async def _served(slack: Slack) -> AsyncIterator[str]:
+    app = web.Application()
+    app.add_routes(slack.routes())
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    port = free_port()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    running = asyncio.create_task(slack.run())
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await runner.cleanup()
+
+
+def was_taken(answer: Answer) -> bool:
+    return answer.status == 200 and answer.seconds < FAST
