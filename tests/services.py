@@ -1,4 +1,4 @@
-"""Real services for tests: found on this machine, or the test is skipped (CI: fails) with a reason."""
+"""Real services for tests: found here, or the test is skipped (in CI: fails) with a reason."""
 
 from __future__ import annotations
 
