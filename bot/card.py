@@ -130,7 +130,18 @@ def _who(view: TicketView) -> str:
     name = clean(sender.name or sender.address)
     address = f" <{clean(sender.address)}>" if sender.name else ""
     count = f"{_nth(view.mails)} mail" if view.mails > 1 else ""
-    return " · ".join(filter(None, (name + address, f"to {view.mailbox.name}", count)))
+    return " · ".join(
+        filter(None, (name + address, f"to {view.mailbox.name}", _copied(view), count))
+    )
+
+
+def _copied(view: TicketView) -> str:
+    """Who else reads along: a lawyer in Cc matters to whoever answers."""
+    people = [clean(a.name or a.address) for a in view.email.parsed.cc]
+    if not people:
+        return ""
+    more = f" and {len(people) - 2} more" if len(people) > 2 else ""
+    return f"copy to {', '.join(people[:2])}{more}"
 
 
 def _nth(number: int) -> str:

@@ -20,7 +20,7 @@ from bot.web import listen, web_app
 from cli import parts
 from desk.actions import Actions
 from desk.metrics import Metrics
-from desk.model import Network
+from desk.model import Network, TicketState
 from desk.settings import Settings
 from desk.store import Store
 from workers.queue import RedisQueue
@@ -149,9 +149,10 @@ def connect_teams(
 
 
 async def refresh(desk: Holder) -> None:
-    """Bring the gauges up to date."""
-    for state, count in (await desk.store.counts()).items():
-        desk.metrics.tickets.labels(state).set(count)
+    """Bring the gauges up to date, also those that fell to zero."""
+    counts = await desk.store.counts()
+    for state in (*TicketState, "sent"):
+        desk.metrics.tickets.labels(state).set(counts.get(state, 0))
     for step, depth in (await desk.queue.depth()).items():
         desk.metrics.queued.labels(step, "ready").set(depth.ready)
         desk.metrics.queued.labels(step, "delayed").set(depth.delayed)

@@ -113,8 +113,7 @@ class Process:
 async def run(settings: Settings, announce: Announce) -> None:
     """Everything in one process. The page answers first; models load behind it."""
     async with opened_desk(settings) as desk, opened_doors(desk) as doors:
-        user = await first_user(desk.store)
-        announce(f"{doors.address}/login?token={doors.console.new_token(user.id)}")
+        announce(await login(desk, doors))
         async with asyncio.TaskGroup() as group:
             process = Process(group)
             serve_doors(process, desk, doors)
@@ -125,7 +124,7 @@ async def run(settings: Settings, announce: Announce) -> None:
 async def run_bot(settings: Settings, announce: Announce) -> None:
     """The chat side alone: web, cards and alerts; no models."""
     async with opened_desk(settings) as desk, opened_doors(desk) as doors:
-        announce(f"Listening on {doors.address}")
+        announce(await login(desk, doors))
         async with asyncio.TaskGroup() as group:
             process = Process(group)
             serve_doors(process, desk, doors)
@@ -139,6 +138,12 @@ async def run_worker(settings: Settings, announce: Announce) -> None:
         process.start(serve_steps(process, desk))
         announce("Working; stop with Ctrl-C")
         await process.until_stopped()
+
+
+async def login(desk: Desk, doors: Doors) -> str:
+    """What to open: the console, as whoever administrates this desk."""
+    user = await first_user(desk.store)
+    return f"Maildesk is ready: {doors.address}/login?token={doors.console.new_token(user.id)}"
 
 
 def serve_doors(process: Process, desk: Desk, doors: Doors) -> None:

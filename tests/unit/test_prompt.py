@@ -1,6 +1,6 @@
 """The prompt: golden files, the budget, and mails that try to become instructions.
 
-MAILDESK_UPDATE_GOLDEN=1 rewrites the golden files; read the difference before committing it.
+UPDATE_GOLDEN=1 rewrites the golden files; read the difference before committing it.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def shown(prompt: Prompt) -> str:
 def test_the_prompt_is_the_golden_one(name: str, question: Question) -> None:
     path = GOLDEN / f"{name}.txt"
     text = shown(build(question, DELIMITER))
-    if os.environ.get("MAILDESK_UPDATE_GOLDEN"):
+    if os.environ.get("UPDATE_GOLDEN"):
         path.write_text(text, encoding="utf-8")
     assert text == path.read_text(encoding="utf-8"), "change PROMPT and the golden file together"
 
