@@ -13,7 +13,7 @@ from cli.output import Record
 from cli.records import mailbox_settings
 from desk.errors import Misconfigured
 from desk.model import Classification, Draft, Kind, ParsedEmail
-from desk.rules import Rule, raised
+from desk.rules import Rule, raised, tempered
 from desk.settings import Settings
 from inference.classify import Classifier
 from inference.encoder import Encoder
@@ -62,7 +62,7 @@ class WithRules:
     async def classify(self, emails: Sequence[str]) -> list[Classification]:
         found = await self.inner.classify(emails)
         return [
-            raised(known, text, Kind.PERSON, 1, self.rules)
+            raised(tempered(known), text, Kind.PERSON, 1, self.rules)
             for known, text in zip(found, emails, strict=True)
         ]
 

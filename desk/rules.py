@@ -29,6 +29,8 @@ MAX_BOOST = 120
 """Minutes; however many reasons there are, none overtakes by more than this."""
 
 RULE_TEXT_LIMIT = 20_000
+GUESS = 0.6
+"""Below this confidence an unsure urgency is a guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,16 @@ def floor(text: str, rules: Iterable[Rule]) -> tuple[Urgency, tuple[str, ...]]:
 
 def _first(patterns: Sequence[re.Pattern[str]], text: str) -> re.Match[str] | None:
     return next((match for pattern in patterns if (match := pattern.search(text))), None)
+
+
+def tempered(known: Classification) -> Classification:
+    """A mere guess does not make a mail critical: then everybody would be told of newsletters. It
+    counts as high, unless a rule finds more."""
+    urgency = known.urgency
+    is_guess = "urgency" in known.unsure and urgency.confidence < GUESS
+    if urgency.label is not Urgency.CRITICAL or not is_guess:
+        return known
+    return replace(known, urgency=Label(Urgency.HIGH, urgency.confidence))
 
 
 def raised(

@@ -39,6 +39,7 @@ HEAVY = {
     "pymilvus",
     "sentence_transformers",
     "sklearn",
+    "threadpoolctl",
     "slack_bolt",
     "slack_sdk",
     "spacy",

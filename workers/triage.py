@@ -64,7 +64,7 @@ class Triage:
     async def _save(self, view: TicketView, found: Classification) -> None:
         parsed = view.email.parsed
         text = subject_and_reply(view)
-        known = by_form(found, parsed, self.own)
+        known = rules.tempered(by_form(found, parsed, self.own))
         known = rules.raised(known, text, parsed.kind, view.mails, self.rules)
         boosts = rules.boosts(known, view.mails)
         due = rules.due_at(view.email.received_at, known.urgency.label, self.sla)

@@ -126,10 +126,11 @@ def test_the_shipped_card_speaks_of_the_shipped_mails_and_meets_its_goals() -> N
     card = json.loads((SHIPPED / CARD).read_text("utf-8"))
 
     assert card["data"][0]["sha256"] == sha256(MAILS), "run `python -m inference.train`"
-    goals = {"sentiment": 0.8, "urgency": 0.7, "category": 0.65}
-    for task, goal in goals.items():
+    goals = {"sentiment": (0.8, 0.58), "urgency": (0.75, 0.5), "category": (0.74, 0.4)}
+    for task, (english, foreign) in goals.items():
         measures = card["heads"][task]["cross_validation"]
-        assert measures["accuracy"] >= goal
+        assert measures["english"]["accuracy"] >= english
+        assert measures["foreign"]["accuracy"] >= foreign
         assert measures["ece"] <= 0.08
         assert card["heads"][task]["n_iter"] > 5
     assert card["heads"]["urgency"]["cross_validation"]["critical_said_low"] <= 0.05
