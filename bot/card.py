@@ -178,9 +178,20 @@ def _facts(view: TicketView) -> tuple[tuple[str, str], ...]:
     if known is None:
         return ()
     facts = [("Urgency", _urgency(known)), ("Mood", _mood(known)), ("Kind", _kind(view, known))]
+    if people := _recipients(view):
+        facts.append(("Reply to", people))
     if view.ticket.assignee is not None and not _is_done(view):
         facts.append(("Claimed by", view.names.get(view.ticket.assignee, "somebody")))
     return tuple(facts)
+
+
+def _recipients(view: TicketView) -> str:
+    """Whom the reply goes to, when that is not simply the writer: an approval covers it."""
+    if view.response is None or not _draft(view.response):
+        return ""
+    envelope = view.response.envelope
+    people = [clean(a.address) for a in (*envelope.to, *envelope.cc)]
+    return "" if people == [clean(view.email.parsed.sender.address)] else ", ".join(people)
 
 
 def _urgency(known: Classification) -> str:

@@ -166,9 +166,9 @@ def jobs(ticket: Ticket, response: Response | None) -> list[Job]:
         ResponseState.UNKNOWN,
     ):
         wanted.append(Job(Step.SENDING, response.id, ticket.score, response.send_after))
-    if ticket.shown_version < ticket.version and ticket.state not in (
-        TicketState.NEW,
-        TicketState.TRIAGED,
-    ):
+    is_underway = ticket.state in (TicketState.NEW, TicketState.TRIAGED)
+    was_shown = ticket.shown_version > 0
+    # one that was never shown waits for its draft; one that was must not keep its old buttons
+    if ticket.shown_version < ticket.version and (was_shown or not is_underway):
         wanted.append(Job(Step.SHOW, ticket.id, ticket.score))
     return wanted

@@ -212,6 +212,15 @@ class Store:
             rows = (await connection.execute(query.order_by(tickets.c.score))).mappings().all()
         return [records.ticket(row, self.vault) for row in rows]
 
+    async def edited_since(self, time: datetime) -> list[Ticket]:
+        """Tickets of which somebody began to edit the draft before ``time`` and did not end."""
+        query = select(tickets).where(
+            tickets.c.editing.is_not(None), tickets.c.editing_since < time
+        )
+        async with self.read() as connection:
+            rows = (await connection.execute(query)).mappings().all()
+        return [records.ticket(row, self.vault) for row in rows]
+
     async def unfired(self) -> list[int]:
         """Escalations of which the managers were not told yet."""
         query = select(escalations.c.id).where(escalations.c.fired_at.is_(None))

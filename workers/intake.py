@@ -18,11 +18,11 @@ from desk.model import (
     MailboxId,
     ParsedEmail,
     Response,
-    Step,
     Ticket,
     Verb,
 )
 from desk.ports import Queue
+from desk.rules import jobs
 from desk.store import Store
 from mail.provider import Arrival, Provider
 from mail.threads import ancestors, belongs, subject_key
@@ -119,7 +119,8 @@ class Intake:
 
     async def _queue(self, ticket: Ticket) -> None:
         try:
-            await self.queue.put(Step.TRIAGE, ticket.id, ticket.score)
+            for job in jobs(ticket, None):
+                await self.queue.put(job.step, job.id, job.score)
         except Transient as error:
             log.warning("not queued, left to the sweep", ticket=ticket.id, error=str(error))
 

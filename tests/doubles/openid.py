@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,7 +32,7 @@ class OpenId:
     reads: int = 0
     is_away: bool = False
 
-    def token(self, service: str, kid: str = "key-1", **changes: object) -> str:
+    def token(self, service: str, kid: str, changes: Mapping[str, object]) -> str:
         """A token as Teams' server sends it; ``changes`` are what is wrong with it."""
         now = int(time.time())
         claims = {

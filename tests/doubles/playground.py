@@ -62,7 +62,7 @@ class Playground:
 
 
 @asynccontextmanager
-async def playground(endpoint: str) -> AsyncIterator[Playground]:
+async def playground(endpoint: str, folder: Path) -> AsyncIterator[Playground]:
     node = need("node")
     need_file(CLI, "run  make setup")
     port = free_port()
@@ -73,27 +73,27 @@ async def playground(endpoint: str) -> AsyncIterator[Playground]:
         *line.split(),
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
+        cwd=folder,  # it writes a log there
         start_new_session=True,
     )
     try:
-        await _listening(port)
-        yield Playground(f"http://127.0.0.1:{port}")
+        place = Playground(f"http://127.0.0.1:{port}")
+        await _answering(place)
+        yield place
     finally:
         os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
 
 
-async def _listening(port: int) -> None:
+async def _answering(place: Playground) -> None:
     deadline = time.monotonic() + 40
     while True:
         try:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-        except OSError:
+            await place.ask("GET", "/_internal/v1/config")
+        except aiohttp.ClientError:
             assert time.monotonic() < deadline, "the playground does not start"
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.2)
         else:
-            writer.close()
-            await writer.wait_closed()
             return
 
 

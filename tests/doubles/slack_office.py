@@ -70,7 +70,15 @@ class BoardQueue:
         if self.is_away:
             raise Transient("Redis did not answer")
         if step is Step.SHOW and self.board is not None:
-            self.showing.add(asyncio.create_task(self.board.show(TicketId(id))))
+            self.showing.add(asyncio.create_task(self._show(self.board, TicketId(id))))
+
+    async def _show(self, board: Board, id: TicketId) -> None:
+        """Until it is shown, as the runner does."""
+        while True:
+            try:
+                return await board.show(id)
+            except Transient:
+                await asyncio.sleep(0.05)
 
 
 @dataclass

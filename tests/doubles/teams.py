@@ -211,11 +211,18 @@ class TeamsOffice:
         await user.say(f"show {self.scene.ticket.id}")
         await happens(lambda: self._new_card(before))
         id = self._new_card(before)
-        await happens_async(self, id)
+        await self._recorded(id)
         return id, card_of(self.connector.messages[id])
 
+    async def _recorded(self, message: str) -> None:
+        deadline = time.monotonic() + 8
+        id = self.scene.ticket.id
+        while message not in {place.message for place in await self.store.places(id)}:
+            assert time.monotonic() < deadline, "the place is not recorded"
+            await asyncio.sleep(0.02)
+
     def _new_card(self, before: set[str]) -> str:
-        found = [i for i, m in self.connector.messages.items() if m.get("attachments")]
+        found = [id for id, message in self.connector.messages.items() if actions(message)]
         return next((id for id in found if id not in before), "")
 
     def card(self, id: str) -> Json:
@@ -235,14 +242,6 @@ class TeamsOffice:
         found = await self.scene.response()
         assert found is not None
         return found
-
-
-async def happens_async(office: TeamsOffice, message: str) -> None:
-    """The place of a card is recorded."""
-    deadline = time.monotonic() + 8
-    while message not in {p.message for p in await office.store.places(office.scene.ticket.id)}:
-        assert time.monotonic() < deadline, "the place is not recorded"
-        await asyncio.sleep(0.02)
 
 
 async def happens(is_so: Callable[[], object]) -> None:

@@ -362,6 +362,29 @@ async def test_the_sweep_leaves_alone_what_was_given_up(house: House) -> None:
     assert await Sweep(house.store, house.queue)() == 0
 
 
+async def test_an_edit_that_nobody_ended_stops_after_a_while(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    await house.settle()
+    await house.act(Verb.START_EDIT, "s")
+    watch = Watch(house.store, house.queue)
+    await watch()
+    assert (await house.view()).ticket.editing == house.ann.id
+    house.clock.forward(minutes=16)
+    await watch()
+    assert (await house.view()).ticket.editing is None
+
+
+async def test_a_card_that_was_shown_loses_its_buttons_as_soon_as_the_customer_writes(
+    house: House,
+) -> None:
+    house.mailbox.arrive(FIRST)
+    await house.settle()
+    house.mailbox.arrive(raw_mail("Re: Scanner", "More.", "<2@x>", "<1@lindqvist.example>"))
+    await Intake(house.store, house.queue, {house.box: house.mailbox}, parse)(house.box)
+    depth = await house.queue.depth()
+    assert (depth[Step.TRIAGE].ready, depth[Step.SHOW].ready) == (1, 1)
+
+
 async def test_an_overdue_ticket_alerts_once(house: House) -> None:
     house.mailbox.arrive(FIRST)
     await house.settle()

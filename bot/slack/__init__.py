@@ -1,0 +1,1 @@
+"""Slack: cards as Block Kit, clicks and commands over HTTP or Socket Mode."""

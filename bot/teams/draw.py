@@ -1,0 +1,130 @@
+"""Cards and words as activities and invoke answers of Teams."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from bot.adaptive import LIMIT, draw, size
+from bot.adaptive_text import block, lines, spelled
+from bot.card import Card, clean, clip
+from bot.commands import HELP, help_text
+from bot.press import SAVE_AND_SEND, Press, input_id, press_data
+from desk.model import Verb
+from desk.standing import unmarked
+
+Json = dict[str, Any]
+
+ADAPTIVE = "application/vnd.microsoft.card.adaptive"
+MESSAGE = "application/vnd.microsoft.activity.message"
+CUTS = (12_000, 8000, 5000, 2500)
+"""Characters of a long text: less and less, until it fits."""
+MOST_LINE = 1000
+MOST_SUMMARY = 300
+HELP_FACTS = [{"title": usage, "value": meaning} for usage, meaning in HELP]
+
+
+def draw_card(card: Card) -> Json:
+    """A message with the card; its summary is what the notification says."""
+    return _message(draw(card), clip(spelled(card.line), MOST_SUMMARY))
+
+
+def draw_pointer(card: Card) -> Json:
+    """What stays of a card that is shown again below."""
+    line = f"#{card.ticket_id} {clip(card.title, 100)}: shown again below"
+    return _message(_adaptive([block(line, isSubtle=True, size="Small")], line), line)
+
+
+def draw_text(text: str, zone: ZoneInfo) -> Json:
+    """One line as plain text; more as a card, for clients join the lines of plain text. Nothing in
+    either is a mention, a link or Markdown."""
+    said = clean(unmarked(text, zone))
+    if "\n" not in said and len(said) <= MOST_LINE:
+        return {"type": "message", "textFormat": "plain", "text": said}
+    summary = clip(said.partition("\n")[0], MOST_SUMMARY)
+    return _message(_written(said, summary), summary)
+
+
+def _written(text: str, summary: str) -> Json:
+    """As much of the text as fits; what is cut is said."""
+    told, has_help, _ = text.partition(help_text())
+    help = [{"type": "FactSet", "facts": HELP_FACTS}] if has_help else []
+    for most in CUTS:
+        cut = clip("\n".join(told.splitlines()[: most // 40]), most)
+        is_whole = cut.strip() == told.strip()
+        note = [] if is_whole else [block("✂ The rest is in the console.", size="Small")]
+        drawn = _adaptive([*lines(cut), *note, *help], summary)
+        if size(drawn) <= LIMIT:
+            break
+    return drawn
+
+
+def draw_noted(card: Card, note: str, typed: str) -> Json:
+    """The card with a note on top. What was typed is still under Edit, or in the note itself."""
+    kept, is_kept = _with_text(card, typed)
+    items = [block(note, weight="Bolder")]
+    if typed:
+        where = "under Edit" if is_kept else f"this:\n{clip(clean(typed), 4000)}"
+        items.append(block(f"Your text was not saved: it is {where}", size="Small"))
+    return _headed(kept, [{"type": "Container", "style": "warning", "items": items}])
+
+
+def draw_question(card: Card, question: str, press: Press) -> Json:
+    """The card with a question on top, and a button that does it all the same."""
+    shown = replace(card, seen=press.seen)
+    name = SAVE_AND_SEND if press.then_send else str(press.verb)
+    data = {**press_data(shown, name, True), "t": press.ticket_id}
+    if press.text:
+        data[input_id(press.verb, press.seen)] = press.text
+    action = {
+        "type": "Action.Execute",
+        "id": "go_on",
+        "verb": "act",
+        "title": "Go on",
+        "style": "destructive",
+        "data": data,
+        "associatedInputs": "none",
+        "fallback": {"type": "Action.Submit", "title": "Go on", "data": data},
+    }
+    items = [block(question, weight="Bolder"), {"type": "ActionSet", "actions": [action]}]
+    kept, _ = _with_text(card, press.text if press.verb is Verb.EDIT else "")
+    return _headed(kept, [{"type": "Container", "style": "warning", "items": items}])
+
+
+def card_answer(adaptive: Json) -> Json:
+    """To Action.Execute: the card as its presser sees it from now on."""
+    return {"statusCode": 200, "type": ADAPTIVE, "value": adaptive}
+
+
+def text_answer(text: str, zone: ZoneInfo) -> Json:
+    """To Action.Execute: words for its presser alone."""
+    return {"statusCode": 200, "type": MESSAGE, "value": clean(unmarked(text, zone))}
+
+
+def with_card(adaptive: Json, card: Card) -> Json:
+    """A message with what was drawn for this card."""
+    return _message(adaptive, clip(spelled(card.line), MOST_SUMMARY))
+
+
+def _with_text(card: Card, text: str) -> tuple[Card, bool]:
+    """Edit filled with this text, if there is Edit."""
+    has_edit = any(button.verb is Verb.EDIT for button in card.buttons)
+    if not text or not has_edit:
+        return card, False
+    buttons = (replace(b, text=text) if b.verb is Verb.EDIT else b for b in card.buttons)
+    return replace(card, buttons=tuple(buttons)), True
+
+
+def _headed(card: Card, head: list[Json]) -> Json:
+    drawn = draw(card, LIMIT - size({"head": head}))
+    return {**drawn, "body": [*head, *drawn["body"]]}
+
+
+def _adaptive(body: list[Json], fallback: str) -> Json:
+    return {"type": "AdaptiveCard", "version": "1.5", "fallbackText": fallback, "body": body}
+
+
+def _message(adaptive: Json, summary: str) -> Json:
+    attachment = {"contentType": ADAPTIVE, "content": adaptive}
+    return {"type": "message", "summary": summary, "attachments": [attachment]}

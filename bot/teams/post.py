@@ -1,0 +1,84 @@
+"""Posting to Teams: cards, and words for a conversation or for one person alone."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from zoneinfo import ZoneInfo
+
+from bot.card import Card
+from bot.teams.draw import Json, draw_card, draw_text
+from bot.teams.read_action import Turn, channel_id, root
+from bot.teams.wire import TeamsWire
+from desk.errors import DeskError, Permanent
+from desk.model import Network
+from desk.store import Store
+
+ANY = "*"
+"""Under this name is kept what all conversations of the organisation have in common."""
+
+
+@dataclass(frozen=True, slots=True)
+class TeamsChat:
+    """The Chat of Teams. A channel is a conversation's id, or a channel's link."""
+
+    wire: TeamsWire
+    store: Store
+    zone: ZoneInfo
+    _saved: dict[str, str] = field(default_factory=dict)
+
+    async def post(self, channel: str, card: Card) -> str:
+        return await self.wire.post(await self.reference(channel), draw_card(card))
+
+    async def update(self, channel: str, message: str, card: Card) -> None:
+        await self.wire.update(await self.reference(channel), message, draw_card(card))
+
+    async def tell(self, channel: str, text: str) -> None:
+        await self.wire.post(await self.reference(channel), draw_text(text, self.zone))
+
+    async def whisper(self, turn: Turn, text: str, in_public: str) -> None:
+        """To this person alone; ``in_public`` is said when there is no way to."""
+        words = draw_text(text, self.zone)
+        if turn.is_private:
+            await self.wire.post(turn.reference, words)
+            return
+        try:
+            await self.wire.post(await self.wire.private(turn.reference, turn.account), words)
+        except DeskError:
+            await self.wire.post(turn.reference, draw_text(in_public, self.zone))
+
+    # -- where conversations are
+
+    async def reference(self, channel: str) -> Json:
+        """Teams says it with every activity; a channel that was silent so far is reached like the
+        other conversations of the organisation."""
+        id = channel_id(channel)
+        for name in (id, root(id)):
+            found = await self.store.conversation_reference(Network.TEAMS, name)
+            if found is not None:
+                return _at(json.loads(found), id)
+        common = await self.store.conversation_reference(Network.TEAMS, ANY)
+        if common is None:
+            raise Permanent(
+                f"Maildesk cannot post in Teams channel {channel} yet: add it to the team, then"
+                " write  @Maildesk help  there once"
+            )
+        return _at(json.loads(common), id)
+
+    async def remember(self, turn: Turn) -> None:
+        """Written only when it changed."""
+        names = dict.fromkeys((turn.channel, root(turn.channel)))
+        texts = {name: json.dumps(_at(turn.reference, name)) for name in names}
+        if not turn.is_private:
+            texts[ANY] = json.dumps(_at(turn.reference, ""))
+        changed = {name: text for name, text in texts.items() if self._saved.get(name) != text}
+        if not changed:
+            return
+        async with self.store.change() as change:
+            for name, text in changed.items():
+                await change.save_conversation(Network.TEAMS, name, text)
+        self._saved.update(changed)
+
+
+def _at(reference: Json, channel: str) -> Json:
+    return {**reference, "conversation": {**reference["conversation"], "id": channel}}

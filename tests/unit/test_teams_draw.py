@@ -1,0 +1,94 @@
+"""What Teams is sent: within its limits, in every state, and nothing of it alive."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from bot.adaptive import LIMIT, size
+from bot.card import ticket_card
+from bot.commands import HELP, help_text
+from bot.press import Press, input_id, read_press
+from bot.teams.draw import draw_card, draw_noted, draw_question, draw_text, text_answer
+from desk.model import TicketView, Verb
+from desk.standing import when
+from tests.doubles.teams import action, actions, card_of, words
+from tests.doubles.views import NOW, a_view, every_state
+
+BERLIN = ZoneInfo("Europe/Berlin")
+MARGIN = 200
+"""Bytes that joining the parts may add."""
+
+
+def pressed(view: TicketView, verb: Verb, text: str = "", *, then_send: bool = False) -> Press:
+    card = ticket_card(view, NOW)
+    return Press(verb, card.ticket_id, card.seen, text, then_send=then_send)
+
+
+@pytest.mark.parametrize(("name", "view"), list(every_state()), ids=lambda value: str(value)[:12])
+def test_a_message_has_one_card_and_a_summary_in_every_state(name: str, view: TicketView) -> None:
+    message = draw_card(ticket_card(view, NOW))
+    assert size(card_of(message)) <= LIMIT, name
+    assert "\ue000" not in json.dumps(message, ensure_ascii=False)
+    assert view.ticket.subject[:40] in message["summary"]
+    # Teams counts UTF-16, with all that is around the card
+    assert len(json.dumps(message, ensure_ascii=False).encode("utf-16-le")) < 2 * (LIMIT + 2000)
+
+
+def test_a_question_goes_on_with_what_was_asked() -> None:
+    view = a_view()
+    press = pressed(view, Verb.EDIT, "My words", then_send=True)
+    drawn = draw_question(ticket_card(view, NOW), "It tells an IBAN.", press)
+    assert words(drawn).startswith("It tells an IBAN.")
+    again = read_press(action(drawn, "Go on")["data"])
+    assert again.confirmed
+    assert (again.verb, again.then_send, again.text) == (Verb.EDIT, True, "My words")
+    assert again.seen == press.seen
+
+
+def test_a_question_about_an_old_card_is_about_what_was_seen() -> None:
+    old = pressed(a_view(), Verb.APPROVE)
+    newer = ticket_card(a_view(response={"version": 9, "hash": "a" * 64}), NOW)
+    data = action(draw_question(newer, "Go on anyway?", old), "Go on")["data"]
+    assert read_press(data).seen == old.seen
+
+
+@pytest.mark.parametrize("length", [10, 5000, 60_000])
+def test_notes_and_questions_keep_the_limit(length: int) -> None:
+    card = ticket_card(a_view(), NOW)
+    noted = draw_noted(card, "The draft was changed.", "x" * length)
+    assert size(noted) <= LIMIT + MARGIN
+    kept = any(input_id(Verb.EDIT, card.seen) in json.dumps(part) for part in noted["body"])
+    assert kept or "too long for this card" in words(noted)
+
+
+def test_one_line_is_plain_and_more_lines_stay_lines() -> None:
+    at = datetime(2026, 11, 22, 11, 31, tzinfo=UTC)
+    line = draw_text(f"Sent by Ann, {when(at)} <at>all</at> [x](https://evil.example)", BERLIN)
+    assert line["textFormat"] == "plain"
+    assert line["text"].startswith("Sent by Ann, 12:31 ")
+    more = card_of(draw_text("From Priya\n\n**bold** [x](https://evil.example)", BERLIN))
+    assert [part["type"] for part in more["body"]] == ["RichTextBlock"] * 2
+    assert not actions(more)
+
+
+def test_help_is_a_table() -> None:
+    told = draw_text(f"I do not know “x”.\n\n{help_text()}", BERLIN)
+    *above, table = card_of(told)["body"]
+    assert words(above) == "I do not know “x”."
+    assert [(fact["title"], fact["value"]) for fact in table["facts"]] == list(HELP)
+
+
+@pytest.mark.parametrize("text", ["ä" * 90_000, "line\n" * 20_000, "😀 " * 20_000])
+def test_a_long_mail_is_cut_and_says_so(text: str) -> None:
+    drawn = card_of(draw_text(text, BERLIN))
+    assert size(drawn) <= LIMIT
+    assert "The rest is in the console" in words(drawn)
+
+
+def test_words_for_the_presser_have_times_in_the_offices_zone() -> None:
+    at = datetime(2026, 11, 22, 11, 31, tzinfo=UTC)
+    assert text_answer(f"Sent by Ann, {when(at)}", BERLIN)["value"] == "Sent by Ann, 12:31"
