@@ -86,11 +86,10 @@ class SlackUser:
         return await self.interact(body)
 
     async def card(self, channel: str, ts: str) -> list[Json]:
-        found = await self.door.ask(
-            "conversations.history", channel=channel, latest=ts, inclusive=True, limit=1
-        )
-        blocks: list[Json] = found["messages"][0]["blocks"]
-        return blocks
+        # the emulator does not look at "latest"
+        found = await self.door.ask("conversations.history", channel=channel, limit=200)
+        [blocks] = [message["blocks"] for message in found["messages"] if message["ts"] == ts]
+        return list(blocks)
 
     async def trigger(self) -> str:
         answer = await self.door.ask("views.generateTriggerId", BOT, user_id=self.id)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from desk.model import TicketId
 from desk.store import Store
 from desk.vault import open_vault
 from mail.parse import parse
@@ -29,6 +31,7 @@ REPLY = """Dear Ms Verhoeven,
 we have renewed the certificate: everybody can log in again since 12:20.
 
 Ann, Lanewright Support"""
+QUIET = {"receive", "triage", "draft", "start_edit", "claim"}
 
 
 async def says(page: Any, text: str) -> None:
@@ -79,37 +82,43 @@ async def test_the_angriest_mail_is_edited_approved_undone_approved_and_sent_onc
         await says(page, "Sent by")
         await browser.close()
 
-        [file] = maildesk.sent
-        await asyncio.sleep(2)
-        assert maildesk.sent == [file]
+        file = await the_only_reply(maildesk)
         assert await maildesk.stop() == 0
 
-    sent = parse(file.read_bytes())
-    assert sent.reply.strip() == REPLY
-    assert sent.in_reply_to == ANGRIEST.message_id
-    assert sent.references == (*ANGRIEST.references, ANGRIEST.message_id)
-    assert [a.address for a in sent.to] == [ANGRIEST.sender.address]
-    assert sent.subject == f"Re: {ANGRIEST.subject}"
-    assert await history(data, number) == [
-        "receive",
-        "triage",
-        "draft",
-        "start_edit",
-        "start_edit",
+    assert_answers_the_angriest(file)
+    assert (await history(data, number))[:3] == ["receive", "triage", "draft"]
+    assert [verb for verb in await history(data, number) if verb not in QUIET] == [
         "edit",
-        "claim",
         "approve",
         "undo",
         "approve",
         "send",
-        "deliver",
         "deliver",
     ]
     code, [verdict], _ = await command(data, "audit", "verify", "--json")
     assert (code, verdict["ok"]) == (0, True)
 
 
+async def the_only_reply(maildesk: Maildesk) -> Path:
+    """The sent mail; it stays the only one."""
+    [file] = await sent_by(maildesk, 15)
+    await asyncio.sleep(2)
+    assert maildesk.sent == [file]
+    return file
+
+
+def assert_answers_the_angriest(file: Path) -> None:
+    sent = parse(file.read_bytes())
+    assert sent.reply.strip() == REPLY
+    assert sent.in_reply_to == ANGRIEST.message_id
+    assert sent.references == (*ANGRIEST.references, ANGRIEST.message_id)
+    assert [a.address for a in sent.to] == [ANGRIEST.sender.address]
+    assert sent.subject == f"Re: {ANGRIEST.subject}"
+
+
 async def history(data: Path, ticket: int) -> list[str]:
+    """The verbs of its audit entries; a verb on ticket and response at once counts once."""
     url = f"sqlite+aiosqlite:///{data / 'desk.db'}"
     async with Store.open(url, open_vault(data / "key")) as store:
-        return [entry.verb for entry in await store.history(ticket)]  # type: ignore[arg-type]
+        verbs = [entry.verb for entry in await store.history(TicketId(ticket))]
+    return [verb for verb, _ in groupby(verbs)]
