@@ -104,7 +104,7 @@ def ticket_card(view: TicketView, now: datetime) -> Card:
         below_quote=_below_quote(view),
         draft=_draft(response),
         no_draft=_no_draft(view),
-        findings=response.draft.findings if response and _draft(response) else (),
+        findings=_findings(response),
         sources=_sources(response),
         buttons=_buttons(view),
         footer=_footer(view),
@@ -275,6 +275,16 @@ def _no_draft(view: TicketView) -> str:
     return "No draft"
 
 
+def _findings(response: Response | None) -> tuple[Finding, ...]:
+    """What the checks found; first of all, why the writer wants a person to look."""
+    if response is None or not _draft(response):
+        return ()
+    draft = response.draft
+    asks = draft.needs_human and draft.reason and response.edited_by is None
+    doubt = (Finding("writer", Severity.WARNING, clean(draft.reason)),) if asks else ()
+    return (*doubt, *draft.findings)
+
+
 def _sources(response: Response | None) -> tuple[tuple[int, str], ...]:
     if not _draft(response) or response is None:
         return ()
@@ -296,8 +306,10 @@ def _writer(view: TicketView, response: Response) -> str:
     if response.edited_by is not None:
         return f"edited by {view.names.get(response.edited_by, 'somebody')}"
     draft = response.draft
+    if draft.writer == "extractive" and not draft.citations:
+        return "a holding reply, written without a language model"
     if draft.writer == "extractive":
-        return f"draft quotes your articles, no language model, {draft.score} of 100"
+        return f"quotes your articles, no language model, {draft.score} of 100"
     return f"draft by {draft.model or draft.writer}, {draft.score} of 100"
 
 
@@ -323,7 +335,7 @@ def _buttons(view: TicketView) -> tuple[Button, ...]:
             question = "It may have left already. Make it a draft that can go again?"
             return (Button(Verb.SEND_AGAIN, "Not there: draft again", confirm=question),)
         case ResponseState.FAILED if response is not None:
-            return (_edit(response), Button(Verb.SEND_AGAIN, "Try again"), claim)
+            return (_edit(response), Button(Verb.SEND_AGAIN, "Draft again"), claim)
         case ResponseState.DRAFT if response is not None:
             return (*_approve(response), _edit(response), claim, *_quiet(view))
         case _ if view.ticket.state is TicketState.OPEN:
@@ -356,7 +368,8 @@ def _quiet(view: TicketView) -> tuple[Button, ...]:
     is_answerable = view.email.parsed.kind in (Kind.PERSON, Kind.LIST)
     asks = "What should the new draft do differently? (may stay empty)"
     regenerate = Button(Verb.REGENERATE, "Write another draft", asks=asks, is_quiet=True)
-    has_draft = view.response is not None and view.response.state is ResponseState.DRAFT
+    response = view.response
+    has_draft = response is not None and response.state is ResponseState.DRAFT and _draft(response)
     reject = Button(Verb.REJECT, "Reject draft", Look.DANGER, is_quiet=True)
     close = Button(Verb.CLOSE, "Close without a reply", is_quiet=True)
     return (

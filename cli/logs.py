@@ -19,6 +19,8 @@ def configure_logs(settings: Settings, file: Path | None) -> None:
         make_private(file.parent)
     target = file.open("a", encoding="utf-8") if file is not None else sys.stderr
     logging.basicConfig(stream=target, level=logging.WARNING, format="%(message)s")
+    # Milvus Lite lacks a call that its own client tries first, and would log a trace for each
+    logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,

@@ -42,6 +42,8 @@ log = structlog.get_logger()
 MAX_TEXT = 100_000
 """Characters of an edited reply."""
 
+CLAIMED = "A colleague has claimed this ticket. Go on anyway?"
+
 
 class Review(Protocol):
     """Checks a text before a person sends it: (findings, score 0..100)."""
@@ -167,9 +169,7 @@ Handler = Callable[[Actions, Change, ActionRequest, Ticket], Awaitable[None]]
 
 
 async def approve(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
-    response = await shown(change, request)
-    ask_if_somebody_else(request, ticket)
-    await send_off(desk, change, request, ticket, response)
+    await send_off(desk, change, request, ticket, await shown(change, request))
 
 
 async def start_edit(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
@@ -210,10 +210,13 @@ async def edit(desk: Actions, change: Change, request: ActionRequest, ticket: Ti
 async def send_off(
     desk: Actions, change: Change, request: ActionRequest, ticket: Ticket, response: Response
 ) -> None:
-    """The approval itself: the text stands, the undo window begins."""
-    blocking = [f.reason for f in response.draft.findings if f.severity is Severity.BLOCKING]
-    if blocking and not request.confirmed:
-        raise NeedsConfirmation(" ".join(blocking))
+    """The approval itself: the text stands, the undo window begins. All questions are asked at
+    once, for there is one yes to them."""
+    questions = [f.reason for f in response.draft.findings if f.severity is Severity.BLOCKING]
+    if is_somebody_elses(request, ticket):
+        questions.append(CLAIMED)
+    if questions and not request.confirmed:
+        raise NeedsConfirmation(" ".join(questions))
     if not response.envelope.text.strip():
         raise Refused("There is no draft yet: write the reply with Edit")
     mailbox = await change.mailbox(ticket.mailbox_id)
@@ -252,6 +255,9 @@ async def reject(desk: Actions, change: Change, request: ActionRequest, ticket: 
 async def regenerate(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
     """Retire the draft, if any, and have another written."""
     response = await change.live_response(ticket.id)
+    if response is not None:
+        # not what a colleague has written meanwhile
+        response = await shown(change, request)
     await change.move_ticket(ticket, Verb.REGENERATE, {"instruction": request.text.strip()[:500]})
     if response is not None:
         await change.move_response(response, Verb.REGENERATE)
@@ -292,8 +298,12 @@ async def send_again(desk: Actions, change: Change, request: ActionRequest, tick
 
 
 def ask_if_somebody_else(request: ActionRequest, ticket: Ticket) -> None:
-    if ticket.assignee not in (None, request.user.id) and not request.confirmed:
-        raise NeedsConfirmation("A colleague has claimed this ticket. Go on anyway?")
+    if is_somebody_elses(request, ticket) and not request.confirmed:
+        raise NeedsConfirmation(CLAIMED)
+
+
+def is_somebody_elses(request: ActionRequest, ticket: Ticket) -> bool:
+    return ticket.assignee not in (None, request.user.id)
 
 
 async def shown(change: Change, request: ActionRequest) -> Response:

@@ -28,6 +28,7 @@ from desk.model import (
 MAX_BOOST = 120
 """Minutes; however many reasons there are, none overtakes by more than this."""
 
+MAX_REASONS = 3
 RULE_TEXT_LIMIT = 20_000
 GUESS = 0.6
 """Below this confidence an unsure urgency is a guess."""
@@ -65,7 +66,8 @@ def _rule(table: Mapping[str, object], number: int) -> Rule:
 
 
 def floor(text: str, rules: Iterable[Rule]) -> tuple[Urgency, tuple[str, ...]]:
-    """The highest urgency that a rule demands, and the words that made it so, quoted."""
+    """The highest urgency that a rule demands, and the words that were found, quoted, the most
+    urgent first."""
     hits = [
         (rule.urgency, " ".join(match.group().split()))
         for rule in rules
@@ -74,9 +76,9 @@ def floor(text: str, rules: Iterable[Rule]) -> tuple[Urgency, tuple[str, ...]]:
     ]
     if not hits:
         return Urgency.LOW, ()
-    top = max((urgency for urgency, _ in hits), key=lambda urgency: urgency.rank)
-    words = dict.fromkeys(words for urgency, words in hits if urgency is top)
-    return top, tuple(f"“{word}”" for word in words)
+    hits.sort(key=lambda hit: -hit[0].rank)
+    words = dict.fromkeys(words for _, words in hits)
+    return hits[0][0], tuple(f"“{word}”" for word in words)[:MAX_REASONS]
 
 
 def _first(patterns: Sequence[re.Pattern[str]], text: str) -> re.Match[str] | None:
