@@ -1,0 +1,125 @@
+"""The commands people type: one grammar, answers for the person alone, rights from the records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bot.commands import Commands, Reply, read_command
+from desk.model import ResponseState, Role, TicketState, Verb
+from desk.store import Store
+from tests.doubles.desk import FastClock, Scene, scene
+
+
+async def say(at: Scene, line: str, key: str = "") -> Reply:
+    return await Commands(at.store, at.actions).run(at.ann, line, key)
+
+
+@pytest.mark.parametrize(
+    ("line", "word", "ticket", "rest"),
+    [
+        ("", "help", None, ""),
+        ("  HELP ", "help", None, ""),
+        ("12 approve", "approve", 12, ""),
+        ("approve #12", "approve", 12, ""),
+        ("#12", "show", 12, ""),
+        ("12 redraft  shorter please", "redraft", 12, "shorter please"),
+        ("why 12", "why", 12, ""),
+        ("queue", "queue", None, ""),
+        ("12345678901234567890 approve", "12345678901234567890", None, "approve"),
+    ],
+)
+def test_case_and_order_do_not_matter(line: str, word: str, ticket: int | None, rest: str) -> None:
+    found = read_command(line)
+    assert (found.word, found.ticket, found.rest) == (word, ticket, rest)
+
+
+async def test_help_names_every_command(store: Store) -> None:
+    at = await scene(store)
+    told = (await say(at, "help")).text
+    assert all(word in told for word in ("queue", "next", "mine", "show 12", "why 12", "stats"))
+    assert "I do not know “dance”" in (await say(at, "dance")).text
+
+
+async def test_queue_next_and_mine(store: Store) -> None:
+    at = await scene(store)
+    assert (await say(at, "queue")).text.startswith("#1 · Critical · Nobody in our office can")
+    [card] = (await say(at, "next")).cards
+    assert card.ticket_id == at.ticket.id
+    assert "claimed nothing" in (await say(at, "mine")).text
+    await say(at, "1 claim")
+    assert "#1" in (await say(at, "mine")).text
+
+
+async def test_an_empty_queue_is_good_news(store: Store) -> None:
+    at = await scene(store)
+    await say(at, "1 close")
+    assert (await say(at, "queue")).text == "Nobody waits. Well done."
+    assert (await say(at, "next")).text == "Nobody waits. Well done."
+    assert (await store.ticket(at.ticket.id)).state is TicketState.CLOSED
+
+
+async def test_show_tells_the_whole_mail_beside_the_card(store: Store) -> None:
+    at = await scene(store)
+    reply = await say(at, "show 1")
+    assert "From Priya Nair <priya@lindqvist.example>" in reply.text
+    assert "Since nine o'clock nobody can log in." in reply.text
+    assert len(reply.cards) == 1
+
+
+async def test_approve_undo_and_approve_again(store: Store) -> None:
+    at = await scene(store)
+    [card] = (await say(at, "1 approve", "a")).cards
+    assert card.status.startswith("Approved by Ann")
+    await say(at, "1 undo", "b")
+    response = await at.response()
+    assert response is not None
+    assert response.state is ResponseState.DRAFT
+    await say(at, "1 approve", "c")
+    assert (await say(at, "1 approve", "c")).text == "That was done already."
+
+
+async def test_a_question_is_answered_with_anyway(store: Store) -> None:
+    at = await scene(store)
+    await at.actions.act(await at.request(Verb.CLAIM, at.omar))
+    told = (await say(at, "1 approve", "a")).text
+    assert told.endswith("To do it all the same:  1 approve anyway")
+    [card] = (await say(at, "1 approve anyway", "b")).cards
+    assert card.status.startswith("Approved by Ann")
+
+
+async def test_redraft_takes_what_it_should_do_differently(store: Store) -> None:
+    at = await scene(store)
+    await say(at, "1 redraft shorter, and warmer")
+    assert (await store.ticket(at.ticket.id)).instruction == "shorter, and warmer"
+
+
+async def test_why_tells_the_parts_of_the_order(store: Store) -> None:
+    at = await scene(store)
+    told = (await say(at, "why 1")).text
+    assert "#1 is critical because of “nobody can log in”" in told
+    assert "It comes 20 min earlier: very unhappy." in told
+
+
+async def test_stats_count(store: Store) -> None:
+    at = await scene(store)
+    assert (await say(at, "stats")).text.startswith("1 wait for an answer, 0 are being read")
+
+
+async def test_a_number_that_is_missing_or_hidden_is_said(store: Store) -> None:
+    at = await scene(store)
+    assert "Which ticket?" in (await say(at, "approve")).text
+    assert (await say(at, "show 99")).text == "There is no ticket #99 in your mailboxes"
+    async with store.change() as change:
+        await change.add_mailbox("support", "support@lanewright.example", "maildir", "billing")
+    stranger = replace(at.ann, team="sales", role=Role.AGENT)
+    hidden = await Commands(store, at.actions).run(stranger, "show 1")
+    assert hidden.text == "There is no ticket #1 in your mailboxes"
+    assert (await Commands(store, at.actions).run(stranger, "queue")).text.startswith("Nobody")
+
+
+async def test_overdue_is_said_in_the_queue(store: Store, clock: FastClock) -> None:
+    at = await scene(store)
+    clock.forward(hours=3)
+    assert "overdue by 2 h" in (await say(at, "queue")).text
