@@ -66,7 +66,8 @@ def inert(text: str) -> str:
     """
     text = LINK.sub(f"]{JOINER}", _undated(text))
     text = EMPHASIS.sub(lambda sign: f"{JOINER}{sign[0]}{JOINER}", text)
-    return LIST.sub(JOINER, text.replace("*", "∗").replace("<at>", f"<{JOINER}at>"))
+    # <https://…> and <a@b.example> are links (CommonMark §6.5), <at> begins a mention
+    return LIST.sub(JOINER, text.replace("*", "∗").replace("<", f"<{JOINER}"))
 
 
 def _undated(text: str) -> str:

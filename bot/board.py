@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import structlog
 
 from bot.card import Card, ticket_card
-from desk.errors import Permanent
+from desk.errors import Permanent, Throttled, Transient
 from desk.model import Network, Place, TicketId, TicketState, TicketView, Urgency
 from desk.store import Store
 
@@ -65,18 +66,29 @@ class Board:
     _last_post: dict[tuple[Network, str], float] = field(default_factory=dict)
 
     async def show(self, ticket: int) -> None:
-        """Post or update the ticket's cards everywhere; the step ``show``."""
-        id = TicketId(ticket)
-        view = await self.store.view(id)
+        """Post or update the ticket's cards everywhere; the step ``show``. Again while somebody
+        acts meanwhile: whoever draws last must not leave an older card on top."""
+        shown = 0
+        while (view := await self.store.view(TicketId(ticket))).ticket.version != shown:
+            shown = view.ticket.version
+            await self._show(view)
+
+    async def _show(self, view: TicketView) -> None:
+        id = view.ticket.id
         card = ticket_card(view, self.store.clock.now())
         await self.changed(id)
         known = {(place.network, place.channel): place for place in await self.store.places(id)}
-        for place in known.values():
-            if place.version < view.ticket.version and place.network in self.chats:
-                await self._update(id, place, card)
-        for route in self._routes(view):
-            if (route.network, route.channel) not in known:
-                await self.post(id, route.network, route.channel, card)
+        drawings = [
+            partial(self._update, id, place, card)
+            for place in known.values()
+            if place.version < view.ticket.version and place.network in self.chats
+        ]
+        drawings += [
+            partial(self._post_if_possible, id, route.network, route.channel, card)
+            for route in self._routes(view)
+            if (route.network, route.channel) not in known
+        ]
+        await self._each(drawings)
         async with self.store.change() as change:
             await change.record_shown(id, view.ticket.version)
 
@@ -86,6 +98,27 @@ class Board:
         message = await self.chats[network].post(channel, card)
         await self.record(id, Place(network, channel, message, card.version))
 
+    async def _each(self, drawings: Sequence[Callable[[], Awaitable[None]]]) -> None:
+        """One network that is away must not stop the others; then Transient with the longest
+        pause, so that the whole is tried again. Places that were drawn are left alone then."""
+        errors: list[Transient] = []
+        for drawing in drawings:
+            try:
+                await drawing()
+            except Transient as error:
+                errors.append(error)
+        if errors:
+            raise max(errors, key=lambda e: e.seconds if isinstance(e, Throttled) else 0.0)
+
+    async def _post_if_possible(
+        self, id: TicketId, network: Network, channel: str, card: Card
+    ) -> None:
+        """A route that cannot work is tried again when the ticket changes the next time."""
+        try:
+            await self.post(id, network, channel, card)
+        except Permanent as error:
+            log.warning("card not posted", ticket=id, network=network, error=str(error))
+
     async def record(self, id: TicketId, place: Place) -> None:
         async with self.store.change() as change:
             await change.record_place(id, place)
@@ -94,7 +127,7 @@ class Board:
         try:
             await self.chats[place.network].update(place.channel, place.message, card)
         except Gone:
-            await self.post(id, place.network, place.channel, card)
+            await self._post_if_possible(id, place.network, place.channel, card)
             return
         except Permanent as error:
             # one channel that we were removed from must not stop the others

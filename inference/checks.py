@@ -26,7 +26,12 @@ LONG = 400
 MOST = 5  # findings of one kind on a card
 SOURCE_ROOM = 40_000  # characters of a mail that are searched
 
-_PLACEHOLDER = re.compile(r"<[A-Z][A-Z_]*_\d+>")
+_PLACEHOLDER = re.compile(
+    r"<[A-Z][A-Z0-9_]*_\d+>"
+    # without its brackets, as writers tear them
+    r"|(?<![\w<])(?:PERSON|EMAIL_ADDRESS|PHONE_NUMBER|STREET_ADDRESS|ID_NUMBER|CREDIT_CARD"
+    r"|IBAN_CODE|IP_ADDRESS|DATE_OF_BIRTH|LITERAL)_\d+\b"
+)
 _QUOTED = re.compile(r"[“\"„«]\s?([^“”\"„«»\n]{8,300}?)\s?[”\"“»]")
 _NAMES = {"en": "English", "de": "German", "fr": "French", "es": "Spanish"}
 _PERSONAL = {

@@ -49,12 +49,11 @@ def open_finder(patterns: Mapping[str, str], ner: str = "") -> Find:
             text, LANGUAGE, entities=sorted(types), score_threshold=SURE_ENOUGH
         )
         found = [Found(one.entity_type, one.start, one.end, float(one.score)) for one in results]
-        return [
-            *(one for one in found if _is_personal(text, one)),
-            *find_phones(text),
-            *find_cards(text),
-            *find_known(text, known, values),
-        ]
+        found = [one for one in found if _is_personal(text, one)]
+        found += [*find_phones(text), *find_cards(text)]
+        # a name that a greeting or closing tells is personal wherever else it stands
+        told = [text[one.start : one.end] for one in found if one.type == "PERSON"]
+        return [*found, *find_known(text, [*known, *told], values)]
 
     return find
 

@@ -13,24 +13,25 @@ from desk.model import (
     Classification,
     Draft,
     Envelope,
+    Finding,
     Kind,
     L,
     Label,
     ParsedEmail,
     Passage,
     Sentiment,
+    Severity,
     Step,
     TicketId,
     TicketState,
-    TicketView,
     Verb,
 )
 from desk.ports import Queue
 from desk.store import Store
 from inference.ladder import Question
 from inference.language import detect
-from inference.redact import Redacted, restore
-from mail.compose import may_reply, reply_recipients
+from inference.redact import Found, Redacted, restore, substitute
+from mail.compose import may_reply, reply_recipients, reply_subject
 
 UNANSWERED = frozenset({Category.SPAM})
 UNREADABLE = frozenset({Kind.CALENDAR, Kind.ENCRYPTED})
@@ -78,9 +79,12 @@ class Drafter:
             return written
         # a placeholder that the writer invented stays in the text, and the checks block it
         text, _ = restore(written.text, names)
+        reason, _ = restore(written.reason, names)
         to, _ = reply_recipients(parsed, self.own)
         findings, score = self.review(text, written.citations, parsed, to)
-        return replace(written, text=text, findings=findings, score=score)
+        if written.needs_human and written.reason:
+            findings = (Finding("answer", Severity.WARNING, written.reason), *findings)
+        return replace(written, text=text, reason=reason, findings=findings, score=score)
 
     def _needs_no_answer(self, parsed: ParsedEmail, known: Classification | None) -> bool:
         if parsed.kind in UNREADABLE or may_reply(parsed, self.own):
@@ -96,12 +100,18 @@ class Drafter:
         instruction: str,
     ) -> tuple[Question, Mapping[str, str]]:
         """What the writer is asked: no personal data that was found is in it."""
-        people = [a.name for a in (parsed.sender, *parsed.to, *parsed.cc) if a.name]
+        writers = (parsed.sender, *parsed.reply_to, *parsed.to, *parsed.cc)
+        people = [a.name for a in writers if a.name]
+        # whoever signs is often not whom the header names
+        signed = await self.redactor.redact(parsed.signature, people)
+        people += [name for key, name in signed.names.items() if key.startswith("<PERSON_")]
         body = parsed.reply or parsed.text
         subject = await self.redactor.redact(parsed.subject, people)
         text = await self.redactor.redact(body, people, subject.names)
         asked = await self.redactor.redact(instruction, people, text.names)
-        customer = await self.redactor.redact(first_name(parsed.sender.name), people, asked.names)
+        # hidden whatever it is: names like Mark and Rose are words, too, and not found alone
+        given = first_name(parsed.sender.name)
+        customer = substitute(given, [Found("PERSON", 0, len(given), 1.0)], asked.names)
         passages = await self._passages(f"{subject.text}\n\n{text.text}")
         question = Question(
             subject=subject.text,
@@ -145,7 +155,8 @@ class Drafting:
             # an earlier reply of which nobody knows whether it left comes first
             is_free = await change.live_response(ticket.id) is None
             if draft is not None and is_free:
-                await change.add_response(ticket, view.email.id, envelope(view, draft.text), draft)
+                content = envelope(parsed, draft.text, self.drafter.own)
+                await change.add_response(ticket, view.email.id, content, draft)
         await self.queue.put(Step.SHOW, id, view.ticket.score)
 
 
@@ -157,13 +168,13 @@ def certain(known: Classification | None, part: str, otherwise: L) -> L:
     return label.label
 
 
-def envelope(view: TicketView, text: str) -> Envelope:
-    parsed = view.email.parsed
-    to, cc = reply_recipients(parsed, (view.mailbox.address,))
-    subject = (
-        parsed.subject if parsed.subject.lower().startswith("re:") else f"Re: {parsed.subject}"
-    )
-    return Envelope(to, cc, subject, text)
+def envelope(parsed: ParsedEmail, text: str, own: Collection[str]) -> Envelope:
+    """What an approval covers is what leaves: recipients and subject as ``compose`` keeps them."""
+    to, cc = reply_recipients(parsed, own)
+    return Envelope(to, cc, reply_subject(parsed.subject), text)
+
+
+TITLES = ("dr", "prof", "mr", "mrs", "ms", "mx", "herr", "frau", "mme", "m", "sr", "sra", "sir")
 
 
 def first_name(name: str) -> str:
@@ -171,9 +182,14 @@ def first_name(name: str) -> str:
 
     >>> first_name("Maria Gonzalez"), first_name("Gonzalez, Maria"), first_name("ACME Ltd")
     ('Maria', 'Maria', '')
+    >>> first_name("Dr. Maria Gonzalez"), first_name("Herr Müller"), first_name("Acme, Inc.")
+    ('Maria', '', '')
     """
     given = name.split(",")[1] if "," in name else name
     words = given.split()
-    if len(words) < 2 and "," not in name:
-        return words[0] if words and words[0].istitle() else ""
-    return words[0] if words and words[0].istitle() and not name.isupper() else ""
+    while words and words[0].rstrip(".").lower() in TITLES:
+        # what is left of "Herr Müller" is no first name
+        words = words[1:] if len(words) > 2 else []
+    if not words or not words[0].istitle() or words[0].endswith("."):
+        return ""
+    return "" if name.isupper() and len(words) > 1 else words[0]

@@ -82,12 +82,16 @@ class Sending:
             await self._deliver(response)
 
     async def _compose(self, response: Response) -> tuple[Mailbox, bytes]:
-        """The marks of citations are for whoever approves; the customer has no list of sources."""
+        """The marks of citations are for whoever approves; the customer has no list of sources.
+        Other numbers in brackets are the reply's own."""
         view = await self.store.view(response.ticket_id)
         email = await self.store.email(response.email_id)
         name = self.display_names.get(view.mailbox.name, "")
         sender = Address(name, view.mailbox.address)
-        text = MARK.sub("", response.envelope.text)
+        cited = {citation.n for citation in response.draft.citations}
+        text = MARK.sub(
+            lambda mark: "" if int(mark[1]) in cited else mark[0], response.envelope.text
+        )
         content = replace(response.envelope, text=text)
         now = self.store.clock.now()
         mime = compose(content, email.parsed, sender, response.message_id, now)

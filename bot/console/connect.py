@@ -161,19 +161,21 @@ class Console:
             await page.send(draw.note(UNREACHABLE))
 
     async def _hear(self, page: Page, raw: str) -> None:
+        key = ""  # of the click that the page waits for
         try:
             match read_message(raw):
                 case Open(id):
                     await page.open(id)
                 case Act() as act:
+                    key = act.key
                     await self._act(page, act)
                 case Line() as line:
                     await self._run(page, line)
         except Refused as refusal:
-            await page.send(draw.note(str(refusal)))
+            await page.send(draw.note(str(refusal), key))
         except DeskError as error:
             log.warning("page not served", error=str(error))
-            await page.send(draw.note(UNREACHABLE))
+            await page.send(draw.note(UNREACHABLE, key))
 
     async def _act(self, page: Page, act: Act) -> None:
         user = await self.store.user(page.user_id)

@@ -149,6 +149,44 @@ async def test_a_claimed_ticket_asks_before_somebody_else_acts(any_store: Store)
     assert (await any_store.ticket(at.ticket.id)).assignee == at.omar.id
 
 
+async def test_one_yes_answers_only_what_was_asked(any_store: Store) -> None:
+    """Claimed by a colleague and blocked by a finding: both are asked at once."""
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.CLAIM))
+    sent = await at.request(Verb.EDIT, at.omar, text="Our IBAN is DE00.", then_send=True)
+    outcome = await at.actions.act(sent)
+    assert outcome.result is Result.CONFIRM
+    assert "IBAN" in outcome.note
+    assert "colleague" in outcome.note
+    await at.actions.act(await at.request(Verb.EDIT, text="Our IBAN is DE00."))
+    asked = await at.actions.act(await at.request(Verb.APPROVE, at.omar))
+    assert "IBAN" in asked.note
+    assert "colleague" in asked.note
+
+
+async def test_saving_and_sending_asks_when_somebody_else_has_claimed_it(any_store: Store) -> None:
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.CLAIM))
+    sent = await at.request(Verb.EDIT, at.omar, text="Better.", then_send=True)
+    assert (await at.actions.act(sent)).result is Result.CONFIRM
+    sure = await at.request(
+        Verb.EDIT, at.omar, text="Better.", then_send=True, confirmed=True, key="sure"
+    )
+    assert await at.actions.act(sure) == DONE
+
+
+async def test_another_draft_does_not_replace_what_a_colleague_wrote_meanwhile(
+    any_store: Store,
+) -> None:
+    at = await scene(any_store)
+    stale = await at.request(Verb.REGENERATE, at.omar)
+    await at.actions.act(await at.request(Verb.EDIT, text="My own words."))
+    assert (await at.actions.act(stale)).result is Result.REFUSED
+    response = await at.response()
+    assert response is not None
+    assert (response.state, response.envelope.text) == (ResponseState.DRAFT, "My own words.")
+
+
 async def test_release_gives_it_back(any_store: Store) -> None:
     at = await scene(any_store)
     assert (await at.actions.act(await at.request(Verb.RELEASE))).result is Result.REFUSED

@@ -71,6 +71,14 @@ async def test_names_of_the_headers_are_found_in_running_text(redactor: Redactor
     assert redacted.text == "Tell <PERSON_1> that <PERSON_2> wrote. <PERSON_3> will rob nobody."
 
 
+async def test_a_name_found_once_is_hidden_everywhere(redactor: Redactor) -> None:
+    text = "Send it to Jane Miller, please. Jane waits.\n\nBest,\nJane Miller"
+    redacted = await redactor.redact(text)
+    assert "Jane" not in redacted.text
+    assert "Miller" not in redacted.text
+    assert restore(redacted.text, redacted.names) == (text, ())
+
+
 async def test_later_mails_of_a_ticket_go_on_with_the_same_placeholders(redactor: Redactor) -> None:
     subject = await redactor.redact("Order of Ann Lee", known=["Ann Lee"])
     mail = await redactor.redact("I am Ann Lee, call 020 7946 0958", ["Ann Lee"], subject.names)

@@ -12,12 +12,14 @@ from bot.board import Board
 from desk.actions import Actions
 from desk.errors import Ambiguous, DeskError, Permanent, Transient
 from desk.model import (
+    Address,
     Category,
     Classification,
     Draft,
     EmailId,
     Label,
     MailboxId,
+    ParsedEmail,
     Passage,
     ResponseState,
     Role,
@@ -33,10 +35,12 @@ from desk.model import (
 from desk.store import Store
 from inference.ladder import Question
 from inference.redact import Redacted
+from mail.compose import reply_subject
 from mail.parse import parse
+from mail.provider import Page
 from tests.doubles.desk import FastClock, review
 from tests.doubles.mailbox import ScriptedMailbox, raw_mail
-from workers.drafting import Drafter, Drafting
+from workers.drafting import Drafter, Drafting, envelope
 from workers.intake import Intake
 from workers.queue import RedisQueue
 from workers.runner import Runner, Service
@@ -75,6 +79,25 @@ class NameRedactor:
                     text = text.replace(part, f"<PERSON_{number}>")
                     found[f"<PERSON_{number}>"] = part
         return Redacted(text, found)
+
+
+class Blind:
+    """Finds nothing."""
+
+    async def redact(
+        self, text: str, known: Sequence[str] = (), names: Mapping[str, str] | None = None
+    ) -> Redacted:
+        return Redacted(text, names or {})
+
+
+class Signed(NameRedactor):
+    """Finds the name below a closing, too."""
+
+    async def redact(
+        self, text: str, known: Sequence[str] = (), names: Mapping[str, str] | None = None
+    ) -> Redacted:
+        _, _, name = text.partition("Best,\n")
+        return await super().redact(text, [*known, name] if name else known, names)
 
 
 @dataclass
@@ -203,6 +226,49 @@ async def test_the_writer_never_sees_the_customers_name(house: House) -> None:
     assert question.signature == "The desk"
 
 
+async def test_a_first_name_that_is_a_word_too_is_hidden_from_the_writer() -> None:
+    """Mark alone may be the verb, so the redactor leaves it."""
+    asked = Echo([])
+    drafter = Drafter(nothing, Blind(), asked, review, [])
+    parsed = ParsedEmail(sender=Address("Mark Rose", "m@x.example"), text="Hi", reply="Hi")
+    draft = await drafter.draft(parsed, None)
+    assert draft is not None
+    assert asked.asked[0].customer == "<PERSON_1>"
+    assert draft.text.startswith("Hello Mark,")
+
+
+async def test_who_signs_is_hidden_where_the_mail_names_them() -> None:
+    asked = Echo([])
+    drafter = Drafter(nothing, Signed(), asked, review, [])
+    parsed = ParsedEmail(
+        sender=Address("", "billing@acme.example"), reply="Ask Jane.", signature="Best,\nJane"
+    )
+    await drafter.draft(parsed, None)
+    assert asked.asked[0].text == "Ask <PERSON_1>."
+
+
+def test_what_is_approved_names_who_gets_it_and_under_which_subject() -> None:
+    ours = ["support@lanewright.example", "billing@lanewright.example"]
+    parsed = ParsedEmail(
+        sender=Address("Priya", "priya@lindqvist.example"),
+        reply_to=(Address("", "billing@lanewright.example"),),
+        subject="AW: Scanner",
+    )
+    content = envelope(parsed, "Hello", ours)
+    assert [one.address for one in content.to] == ["priya@lindqvist.example"]
+    assert content.subject == reply_subject(content.subject) == "Re: Scanner"
+
+
+async def test_only_the_marks_of_citations_stay_here(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    await house.settle()
+    await house.act(Verb.EDIT, "e", text="Error [404] is repaired.")
+    await house.act(Verb.APPROVE, "a")
+    await house.leave()
+    [sent] = house.mailbox.sent_mails()
+    assert sent.reply == "Error [404] is repaired."
+
+
 async def test_reading_the_mailbox_again_makes_no_second_ticket(house: House) -> None:
     house.mailbox.arrive(FIRST)
     await house.settle()
@@ -246,16 +312,45 @@ async def test_nothing_leaves_while_the_undo_window_is_open(house: House) -> Non
 
 async def test_a_server_that_is_not_ready_is_tried_again(house: House) -> None:
     house.mailbox.arrive(FIRST)
-    house.mailbox.failures = [Transient("450 later"), Transient("450 later")]
+    house.mailbox.failures = [Transient("450 later")] * 6
+    await house.settle()
+    await house.act(Verb.APPROVE, "a")
+    for _ in range(6):
+        await house.leave()
+        response = (await house.view()).response
+        assert response is not None
+        assert response.state is ResponseState.APPROVED
+        assert response.send_after is not None
+        assert response.send_after > house.clock.now()
+        house.clock.forward(minutes=10)
+    await house.leave()
+    assert len(house.mailbox.sent) == 1
+    assert await house.state() is ResponseState.SENT
+
+
+async def test_a_server_that_stays_away_is_told_to_a_person(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    house.mailbox.failures = [Transient("The server is away.")] * 9
+    await house.settle()
+    await house.act(Verb.APPROVE, "a")
+    for _ in range(8):
+        await house.leave()
+        house.clock.forward(minutes=30)
+    response = (await house.view()).response
+    assert response is not None
+    assert (response.state, response.failure) == (ResponseState.FAILED, "The server is away.")
+
+
+async def test_a_reply_that_cannot_be_composed_comes_back_with_its_reason(house: House) -> None:
+    house.mailbox.arrive(FIRST.replace(b"priya@lindqvist.example", b"priya@-.."))
     await house.settle()
     await house.act(Verb.APPROVE, "a")
     await house.leave()
-    for _ in range(100):
-        if len(house.mailbox.sent) == 1:
-            break
-        await house.runner.drain()
-    assert len(house.mailbox.sent) == 1
-    assert await house.state() is ResponseState.SENT
+    response = (await house.view()).response
+    assert response is not None
+    assert response.state is ResponseState.FAILED
+    assert "priya@-.." in response.failure
+    assert house.mailbox.sent == []
 
 
 async def test_a_refusal_comes_back_with_its_reason(house: House) -> None:
@@ -331,7 +426,7 @@ async def test_an_answer_to_our_reply_opens_the_same_ticket_again(house: House) 
 @pytest.mark.parametrize("error", [Transient("away"), Permanent("signed out")])
 async def test_a_mailbox_that_fails_says_so_and_recovers(house: House, error: DeskError) -> None:
     class Broken(ScriptedMailbox):
-        async def fetch(self, checkpoint: str, limit: int = 50) -> None:  # type: ignore[override]
+        async def fetch(self, checkpoint: str, limit: int = 50) -> Page:
             raise error
 
     intake = Intake(house.store, house.queue, {house.box: Broken()}, parse)

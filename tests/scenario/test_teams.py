@@ -382,8 +382,10 @@ async def test_a_slow_database_keeps_nobody_waiting(tmp_path: Path, clock: FastC
 async def test_urgent_tickets_are_posted_where_maildesk_was_added(store: Store) -> None:
     link = "https://teams.microsoft.com/l/channel/19%3Adesk%40thread.tacv2/Desk?groupId=1"
     async with teams_office(store, routes=(link,)) as office:
+        await office.board.show(office.scene.ticket.id)
+        assert not office.connector.messages
         with pytest.raises(Permanent, match="add it to the team"):
-            await office.board.show(office.scene.ticket.id)
+            await office.teams.chat.tell(link, "Overdue.")
         ann = office.user("ann", "19:general@thread.tacv2")
         assert (await ann.send(ann.activity("installationUpdate", action="add")))[0] == 200
         await office.says("Maildesk is here", ann.channel)

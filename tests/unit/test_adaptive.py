@@ -190,6 +190,30 @@ def texts(drawn: dict[str, Any]) -> list[str]:
     return [node["text"] for node in walk(drawn) if node.get("type") in kinds]
 
 
+def test_an_address_in_angle_brackets_is_no_link() -> None:
+    """CommonMark §6.5: <https://…> and <a@b.example> are links."""
+    evil = "Priya <priya@lindqvist.example> <https://evil.example> <AT>all</at>"
+    said = json.dumps(draw(card(title=evil, who=evil, facts=(("Urgency", evil),), status=evil)))
+    drawn = json.loads(said)
+    blocks = [n["text"] for n in walk(drawn) if n.get("type") == "TextBlock"]
+    blocks += [n["value"] for n in walk(drawn) if "value" in n and "title" in n]
+    assert sum(text.count(f"<{JOINER}https://evil.example>") for text in blocks) == 4
+    assert not [text for text in blocks if "<" in text.replace(f"<{JOINER}", "")]
+
+
+def test_the_writers_doubt_is_read_beside_its_draft() -> None:
+    doubt = "Your instruction was not followed: no language model wrote this."
+    asks = replace(response().draft, needs_human=True, reason=doubt)
+    assert f"⚠ {doubt}" in texts(draw(ticket_card(view(response(draft=asks)), NOW)))
+    edited = ticket_card(view(response(draft=asks, edited_by=ANN)), NOW)
+    assert doubt not in str(texts(draw(edited)))
+
+
+def test_where_there_is_no_draft_there_is_none_to_reject() -> None:
+    assert "Reject draft" in actions(draw(card()))
+    assert "Reject draft" not in actions(draw(card("no_draft")))
+
+
 @pytest.mark.parametrize("name", STATES)
 def test_each_state_is_drawn_as_agreed(name: str) -> None:
     drawn = json.dumps(draw(card(name)), ensure_ascii=False, indent=1) + "\n"

@@ -287,6 +287,11 @@ def test_what_an_article_says_word_for_word_is_no_promise_of_ours() -> None:
     assert of(review("We can offer a discount of 15 % [1]."), "promises")
 
 
+def test_a_placeholder_that_lost_its_brackets_blocks() -> None:
+    found = of(review("Hello PERSON_1, we wrote to <ORDER2_1>. See ERROR_404."), "placeholders")
+    assert [one.reason.split()[0] for one in found] == ["<ORDER2_1>", "PERSON_1"]
+
+
 def test_a_placeholder_that_is_left_over_blocks() -> None:
     found = of(review("Hello <PERSON_7>, we wrote to <EMAIL_ADDRESS_2>."), "placeholders")
     assert [f.severity for f in found] == [Severity.BLOCKING] * 2

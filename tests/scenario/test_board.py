@@ -1,0 +1,145 @@
+"""Cards in several places: one that cannot be reached does not stop the others."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import pytest
+
+from bot.board import Board, Gone, Route
+from bot.card import Card
+from desk.errors import DeskError, Permanent, Throttled, Transient
+from desk.model import Network, TicketId, Verb
+from desk.store import Store
+from tests.doubles.desk import Scene, scene
+
+
+async def nobody(_: TicketId) -> None:
+    pass
+
+
+async def nothing() -> None:
+    pass
+
+
+@dataclass
+class Wall:
+    """A network that keeps its cards; a channel may have an error in its way."""
+
+    cards: dict[str, Card] = field(default_factory=dict)
+    broken: dict[str, DeskError] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    meanwhile: Callable[[], Awaitable[None]] = nothing
+
+    async def post(self, channel: str, card: Card) -> str:
+        self._call("post", channel)
+        self.cards[channel] = card
+        return f"in {channel}"
+
+    async def update(self, channel: str, message: str, card: Card) -> None:
+        if channel not in self.cards:
+            raise Gone("It was deleted")
+        self._call("update", channel)
+        meanwhile, self.meanwhile = self.meanwhile, nothing
+        await meanwhile()
+        self.cards[channel] = card
+
+    async def tell(self, channel: str, text: str) -> None:
+        self._call("tell", channel)
+
+    def _call(self, what: str, channel: str) -> None:
+        self.calls.append(f"{what} {channel}")
+        if channel in self.broken:
+            raise self.broken[channel]
+
+
+def board(store: Store, slack: Wall, teams: Wall) -> Board:
+    chats = {Network.SLACK: slack, Network.TEAMS: teams}
+    routes = [Route(Network.SLACK, "desk"), Route(Network.TEAMS, "room")]
+    return Board(store, chats, routes, [], nobody)
+
+
+async def act(at: Scene, verb: Verb) -> int:
+    await at.actions.act(await at.request(verb))
+    return (await at.store.ticket(at.ticket.id)).version
+
+
+async def is_shown(at: Scene) -> bool:
+    ticket = await at.store.ticket(at.ticket.id)
+    return ticket.shown_version == ticket.version
+
+
+@pytest.mark.parametrize("error", [Permanent("Archived"), Gone("No such conversation")])
+async def test_a_broken_route_does_not_stop_the_others_and_ends(
+    store: Store, error: DeskError
+) -> None:
+    at, slack, teams = await scene(store), Wall(broken={"desk": error}), Wall()
+    shown = board(store, slack, teams)
+    await shown.show(at.ticket.id)
+    assert (slack.calls, teams.calls) == (["post desk"], ["post room"])
+    assert await is_shown(at)
+    assert await store.unfinished() == []
+
+
+async def test_a_broken_route_is_tried_again_with_the_next_change(store: Store) -> None:
+    at, slack, teams = await scene(store), Wall(broken={"desk": Permanent("Archived")}), Wall()
+    shown = board(store, slack, teams)
+    await shown.show(at.ticket.id)
+    slack.broken.clear()
+    version = await act(at, Verb.CLAIM)
+    await shown.show(at.ticket.id)
+    assert (slack.cards["desk"].version, teams.cards["room"].version) == (version, version)
+    assert slack.calls == ["post desk", "post desk"]
+
+
+async def test_a_deleted_card_whose_channel_is_gone_does_not_stop_the_others(store: Store) -> None:
+    at, slack, teams = await scene(store), Wall(), Wall()
+    shown = board(store, slack, teams)
+    await shown.show(at.ticket.id)
+    slack.cards.clear()
+    slack.broken["desk"] = Permanent("Archived")
+    version = await act(at, Verb.CLAIM)
+    await shown.show(at.ticket.id)
+    assert teams.cards["room"].version == version
+    assert await is_shown(at)
+
+
+async def test_a_network_that_is_away_is_tried_again_and_does_not_stop_the_others(
+    store: Store,
+) -> None:
+    at, slack, teams = await scene(store), Wall(broken={"desk": Transient("Away")}), Wall()
+    shown = board(store, slack, teams)
+    with pytest.raises(Transient):
+        await shown.show(at.ticket.id)
+    assert "room" in teams.cards
+    assert not await is_shown(at)
+    slack.broken.clear()
+    await shown.show(at.ticket.id)
+    assert teams.calls == ["post room"]
+    assert "desk" in slack.cards
+
+
+async def test_the_longest_pause_that_was_asked_for_is_kept(store: Store) -> None:
+    at = await scene(store)
+    slack = Wall(broken={"desk": Transient("Away")})
+    teams = Wall(broken={"room": Throttled("Slowly", 30.0)})
+    with pytest.raises(Throttled):
+        await board(store, slack, teams).show(at.ticket.id)
+
+
+async def test_what_changes_while_a_card_is_drawn_is_drawn_on_top(store: Store) -> None:
+    """Another process may have drawn the newer card already: this one drew last."""
+    at, slack, teams = await scene(store), Wall(), Wall()
+    mine, other = board(store, slack, teams), board(store, slack, teams)
+    await mine.show(at.ticket.id)
+    await act(at, Verb.CLAIM)
+
+    async def meanwhile() -> None:
+        await act(at, Verb.RELEASE)
+        await other.show(at.ticket.id)
+
+    slack.meanwhile = meanwhile
+    await mine.show(at.ticket.id)
+    version = (await store.ticket(at.ticket.id)).version
+    assert (slack.cards["desk"].version, teams.cards["room"].version) == (version, version)
