@@ -14,7 +14,7 @@ from typing import Protocol
 import structlog
 
 from bot.card import Card, ticket_card
-from desk.errors import Permanent, Throttled, Transient
+from desk.errors import DeskError, Permanent, Throttled, Transient
 from desk.model import Network, Place, TicketId, TicketState, TicketView, Urgency
 from desk.store import Store
 
@@ -149,12 +149,24 @@ class Board:
         await asyncio.sleep(turn - now)
 
     async def alert(self, id: int) -> None:
-        """Tell the managers of an escalation, in each of their channels; the step ``alert``."""
+        """Tell the managers of an escalation, in each of their channels; the step ``alert``. Where
+        it cannot be said is logged; only when nobody was told it is tried again."""
         ticket, was_told = await self.store.escalation(id)
         if was_told:
             return
         card = ticket_card(await self.store.view(ticket), self.store.clock.now())
-        for route in self.managers:
-            await self.chats[route.network].tell(route.channel, f"Overdue. {card.line}")
+        routes = [route for route in self.managers if route.network in self.chats]
+        told = [await self._tell(route, f"Overdue. {card.line}") for route in routes]
+        failures = [error for error in told if error is not None]
+        if routes and len(failures) == len(routes):
+            raise next((error for error in failures if isinstance(error, Transient)), failures[0])
         async with self.store.change() as change:
             await change.record_fired(id)
+
+    async def _tell(self, route: Route, text: str) -> DeskError | None:
+        try:
+            await self.chats[route.network].tell(route.channel, text)
+        except DeskError as error:
+            log.warning("managers not told", network=route.network, error=type(error).__name__)
+            return error
+        return None

@@ -268,8 +268,6 @@ def _no_draft(view: TicketView) -> str:
         return f"No draft: {view.response.draft.reason}"
     if view.ticket.state in (TicketState.NEW, TicketState.TRIAGED):
         return "No draft yet"
-    if view.email.parsed.kind is Kind.ENCRYPTED:
-        return "No draft: only your mail program can open this mail"
     if view.email.parsed.kind is not Kind.PERSON:
         return "No draft: nobody waits for an answer to this"
     return "No draft"
@@ -338,6 +336,8 @@ def _buttons(view: TicketView) -> tuple[Button, ...]:
             return (_edit(response), Button(Verb.SEND_AGAIN, "Draft again"), claim)
         case ResponseState.DRAFT if response is not None:
             return (*_approve(response), _edit(response), claim, *_quiet(view))
+        case ResponseState.RETIRED if response and view.ticket.state is TicketState.OPEN:
+            return (_edit(response), claim, *_quiet(view))
         case _ if view.ticket.state is TicketState.OPEN:
             return (claim, *_quiet(view))
     return ()

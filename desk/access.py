@@ -21,8 +21,8 @@ NEEDS: Mapping[Verb, Role] = MappingProxyType(
         Verb.REGENERATE: Role.AGENT,
         Verb.UNDO: Role.AGENT,
         Verb.CLOSE: Role.AGENT,
-        # it may reach the customer twice
-        Verb.SEND_AGAIN: Role.MANAGER,
+        # a reply that may have left already takes a manager: see actions.send_again
+        Verb.SEND_AGAIN: Role.AGENT,
     }
 )
 

@@ -26,9 +26,11 @@ from desk.model import (
     Response,
     ResponseId,
     ResponseState,
+    Role,
     Severity,
     Ticket,
     TicketId,
+    TicketState,
     User,
     Verb,
 )
@@ -188,7 +190,7 @@ async def edit(desk: Actions, change: Change, request: ActionRequest, ticket: Ti
         raise Refused("The reply is empty: to send nothing, reject the draft instead")
     if len(text) > MAX_TEXT:
         raise Refused(f"The reply is longer than {MAX_TEXT:,} characters: shorten it, please")
-    response = await shown(change, request)
+    response = await rejected(change, request, ticket) or await shown(change, request)
     email = await change.email(response.email_id)
     findings, score = desk.review(
         text, response.draft.citations, email.parsed, response.envelope.to
@@ -292,6 +294,8 @@ async def send_again(desk: Actions, change: Change, request: ActionRequest, tick
     response = await change.live_response(ticket.id)
     if response is None:
         raise Late
+    if response.state is ResponseState.UNKNOWN and request.user.role is Role.AGENT:
+        raise Refused("Only a manager can do this, because it may reach the customer twice")
     if response.state is ResponseState.UNKNOWN and not request.confirmed:
         raise NeedsConfirmation("It may have left already. Make it a draft that can go again?")
     await change.move_response(response, Verb.SEND_AGAIN, {"failure": "", "message_id": ""})
@@ -304,6 +308,18 @@ def ask_if_somebody_else(request: ActionRequest, ticket: Ticket) -> None:
 
 def is_somebody_elses(request: ActionRequest, ticket: Ticket) -> bool:
     return ticket.assignee not in (None, request.user.id)
+
+
+async def rejected(change: Change, request: ActionRequest, ticket: Ticket) -> Response | None:
+    """The draft that was rejected, if nothing came after it: a person may write it after all."""
+    if request.seen is None or ticket.state is not TicketState.OPEN:
+        return None
+    response = await change.latest_response(ticket.id)
+    if response is None or response.state is not ResponseState.RETIRED:
+        return None
+    is_seen = (response.id, response.version) == (request.seen.id, request.seen.version)
+    answers_the_latest = response.email_id == await change.latest_email(ticket.id)
+    return response if is_seen and answers_the_latest else None
 
 
 async def shown(change: Change, request: ActionRequest) -> Response:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, Table, insert, select, update
+from sqlalchemy import Select, Table, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -103,6 +103,18 @@ class Change:
         query = select(responses).where(responses.c.ticket_id == id, responses.c.state.in_(LIVE))
         row = (await self.connection.execute(query)).mappings().one_or_none()
         return records.response(row, self.vault) if row else None
+
+    async def latest_response(self, id: TicketId) -> Response | None:
+        """The newest response of a ticket, in whatever state."""
+        newest = (
+            select(responses).where(responses.c.ticket_id == id).order_by(responses.c.id.desc())
+        )
+        row = (await self.connection.execute(newest.limit(1))).mappings().one_or_none()
+        return records.response(row, self.vault) if row else None
+
+    async def latest_email(self, id: TicketId) -> EmailId:
+        newest = select(func.max(emails.c.id)).where(emails.c.ticket_id == id)
+        return EmailId((await self.connection.execute(newest)).scalar_one())
 
     async def ticket_of_messages(self, mailbox: MailboxId, ids: Sequence[str]) -> Ticket | None:
         """The newest ticket that a mail or reply with one of these Message-IDs belongs to."""

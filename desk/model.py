@@ -160,6 +160,7 @@ RESPONSE_MOVES = MappingProxyType(
         (R.APPROVED, V.UNDO): R.DRAFT,
         (R.APPROVED, V.RETIRE): R.RETIRED,
         (R.APPROVED, V.SEND): R.SENDING,
+        (R.APPROVED, V.FAIL): R.FAILED,
         (R.SENDING, V.DEFER): R.APPROVED,
         (R.SENDING, V.DELIVER): R.SENT,
         (R.SENDING, V.FAIL): R.FAILED,
@@ -169,6 +170,8 @@ RESPONSE_MOVES = MappingProxyType(
         (R.FAILED, V.EDIT): R.DRAFT,
         (R.FAILED, V.RETIRE): R.RETIRED,
         (R.FAILED, V.SEND_AGAIN): R.DRAFT,
+        # a person writes the reply after all
+        (R.RETIRED, V.EDIT): R.DRAFT,
     }
 )
 

@@ -58,7 +58,7 @@ def _of_response(view: TicketView) -> str:
             at = f", {when(response.sent_at)}" if response.sent_at else ""
             return f"Sent by {_name(view, response.approved_by)}{at}"
         case ResponseState.UNKNOWN:
-            return "Not sure that it left: looking into the sent mail"
+            return "Not sure that it left: look into the Sent folder of the mailbox"
         case ResponseState.FAILED:
             return f"Not sent: {response.failure}"
         case ResponseState.RETIRED if view.last and view.last[0] is Verb.REJECT:

@@ -13,14 +13,12 @@ from desk.model import (
     Classification,
     Draft,
     Envelope,
-    Finding,
     Kind,
     L,
     Label,
     ParsedEmail,
     Passage,
     Sentiment,
-    Severity,
     Step,
     TicketId,
     TicketState,
@@ -33,9 +31,10 @@ from inference.language import detect
 from inference.redact import Found, Redacted, restore, substitute
 from mail.compose import may_reply, reply_recipients, reply_subject
 
-UNANSWERED = frozenset({Category.SPAM})
-UNREADABLE = frozenset({Kind.CALENDAR, Kind.ENCRYPTED})
-"""Mail whose matter lies in a form that is not text."""
+UNREADABLE = {
+    Kind.CALENDAR: "this is an invitation: answer it in a mail program",
+    Kind.ENCRYPTED: "only a mail program can open this mail",
+}
 
 
 class Search(Protocol):
@@ -70,9 +69,12 @@ class Drafter:
         signature: str = "",
         instruction: str = "",
     ) -> Draft | None:
-        """None when nobody waits for an answer. ``instruction`` is an agent's wish."""
-        if self._needs_no_answer(parsed, known):
+        """None when nobody could be answered; an empty draft with its reason when a person has to
+        write. ``instruction`` is an agent's wish."""
+        if may_reply(parsed, self.own):
             return None
+        if reason := left_to_a_person(parsed, known, instruction):
+            return Draft("", needs_human=True, reason=reason)
         question, names = await self._question(parsed, known, signature, instruction)
         written = await self.ladder.write(question)
         if not written.text:
@@ -82,15 +84,7 @@ class Drafter:
         reason, _ = restore(written.reason, names)
         to, _ = reply_recipients(parsed, self.own)
         findings, score = self.review(text, written.citations, parsed, to)
-        if written.needs_human and written.reason:
-            findings = (Finding("answer", Severity.WARNING, written.reason), *findings)
         return replace(written, text=text, reason=reason, findings=findings, score=score)
-
-    def _needs_no_answer(self, parsed: ParsedEmail, known: Classification | None) -> bool:
-        if parsed.kind in UNREADABLE or may_reply(parsed, self.own):
-            return True
-        is_sure = known is not None and "category" not in known.unsure
-        return known is not None and is_sure and known.category.label in UNANSWERED
 
     async def _question(
         self,
@@ -158,6 +152,14 @@ class Drafting:
                 content = envelope(parsed, draft.text, self.drafter.own)
                 await change.add_response(ticket, view.email.id, content, draft)
         await self.queue.put(Step.SHOW, id, view.ticket.score)
+
+
+def left_to_a_person(parsed: ParsedEmail, known: Classification | None, instruction: str) -> str:
+    """Why no writer is asked; empty when one is. Somebody who asks for a draft gets one."""
+    if parsed.kind in UNREADABLE:
+        return UNREADABLE[parsed.kind]
+    is_spam = certain(known, "category", Category.SUPPORT) is Category.SPAM
+    return "this looks like spam" if is_spam and not instruction else ""
 
 
 def certain(known: Classification | None, part: str, otherwise: L) -> L:

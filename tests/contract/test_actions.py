@@ -207,6 +207,36 @@ async def test_a_rejected_draft_can_be_written_again(any_store: Store) -> None:
     assert Step.DRAFTING in steps(at.queue.jobs)
 
 
+async def test_after_a_rejected_draft_a_person_can_still_write(any_store: Store) -> None:
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.REJECT))
+    written = await at.request(Verb.EDIT, text="My own words.", then_send=True)
+    assert await at.actions.act(written) == DONE
+    response = await at.response()
+    assert response is not None
+    assert (response.state, response.envelope.text) == (ResponseState.APPROVED, "My own words.")
+
+
+async def test_a_draft_that_a_new_mail_retired_is_not_written_again(any_store: Store) -> None:
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.REJECT))
+    stale = await at.request(Verb.EDIT, text="Too late.")
+    async with any_store.change() as change:
+        await change.receive(await change.ticket(at.ticket.id), received(mail("Re: it"), "2"))
+    assert (await at.actions.act(stale)).result is Result.REFUSED
+
+
+async def test_an_agent_makes_a_refused_reply_a_draft_again(any_store: Store) -> None:
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.APPROVE))
+    for verb in (Verb.SEND, Verb.FAIL):
+        response = await at.response()
+        assert response is not None
+        async with any_store.change() as change:
+            await change.move_response(response, verb)
+    assert await at.actions.act(await at.request(Verb.SEND_AGAIN)) == DONE
+
+
 async def test_regenerate_retires_the_draft(any_store: Store) -> None:
     at = await scene(any_store)
     assert await at.actions.act(await at.request(Verb.REGENERATE)) == DONE
@@ -235,7 +265,7 @@ async def test_only_a_manager_makes_an_unknown_reply_a_draft_again(any_store: St
             await change.move_response(response, verb)
     agent = await at.actions.act(await at.request(Verb.SEND_AGAIN))
     assert agent == Outcome(
-        Result.REFUSED, "Only a manager can do this, and you are registered as agent"
+        Result.REFUSED, "Only a manager can do this, because it may reach the customer twice"
     )
     asked = await at.actions.act(await at.request(Verb.SEND_AGAIN, at.omar))
     assert asked.result is Result.CONFIRM

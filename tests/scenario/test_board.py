@@ -143,3 +143,34 @@ async def test_what_changes_while_a_card_is_drawn_is_drawn_on_top(store: Store) 
     await mine.show(at.ticket.id)
     version = (await store.ticket(at.ticket.id)).version
     assert (slack.cards["desk"].version, teams.cards["room"].version) == (version, version)
+
+
+async def overdue(at: Scene) -> int:
+    async with at.store.change() as change:
+        await change.escalate(at.ticket, "breach")
+    [id] = await at.store.unfired()
+    return id
+
+
+async def test_managers_are_told_once_in_every_channel_that_can_be_reached(store: Store) -> None:
+    at, slack, teams = await scene(store), Wall(broken={"desk": Permanent("Archived")}), Wall()
+    shown = board(store, slack, teams)
+    shown.managers = shown.routes
+    id = await overdue(at)
+    await shown.alert(id)
+    await shown.alert(id)
+    assert (slack.calls, teams.calls) == (["tell desk"], ["tell room"])
+
+
+async def test_managers_whom_nobody_reached_are_told_later(store: Store) -> None:
+    at, slack, teams = await scene(store), Wall(broken={"desk": Transient("away")}), Wall()
+    teams.broken["room"] = Permanent("Archived")
+    shown = board(store, slack, teams)
+    shown.managers = shown.routes
+    id = await overdue(at)
+    with pytest.raises(Transient):
+        await shown.alert(id)
+    slack.broken.clear()
+    await shown.alert(id)
+    assert slack.calls == ["tell desk", "tell desk"]
+    assert await store.unfired() == []
