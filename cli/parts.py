@@ -82,9 +82,7 @@ def _provider(given: MailboxSettings) -> MaildirProvider | ImapProvider:
     if given.kind == "maildir":
         if given.folder is None:
             raise Misconfigured(f"The mailbox {given.name} needs its folder in the settings")
-        for name in ("tmp", "new", "cur"):
-            make_private(given.folder / name)
-        return MaildirProvider(given.folder)
+        return MaildirProvider(_maildir(given.name, given.folder))
     if not given.host or given.smtp is None:
         raise Misconfigured(f"The mailbox {given.name} needs host and smtp in the settings")
     smtp = SmtpSender(
@@ -103,6 +101,18 @@ def _provider(given: MailboxSettings) -> MaildirProvider | ImapProvider:
         sent_folder=given.sent_folder,
     )
     return ImapProvider(account, smtp)
+
+
+def _maildir(mailbox: str, folder: Path) -> Path:
+    """What is there keeps its rights: another program may deliver to it."""
+    try:
+        for name in ("tmp", "new", "cur"):
+            (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise Misconfigured(
+            f"The folder of the mailbox {mailbox} cannot be used: {folder}: {error.strerror}"
+        ) from error
+    return folder
 
 
 async def opened_encoder(settings: Settings) -> Encoder:

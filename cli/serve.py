@@ -32,7 +32,6 @@ from workers.triage import Triage
 from workers.watch import Watch
 
 Announce = Callable[[str], None]
-Role = Callable[[Settings, Announce], Coroutine[Any, Any, None]]
 Mailboxes = Sequence[tuple[Mailbox, MailboxSettings]]
 
 
@@ -51,7 +50,13 @@ class Desk:
         return Runner(self.queue, services, parts.Grave(self.store))
 
     def service(
-        self, step: Step, handler: Handler, slots: int, limit: float = 600.0
+        self,
+        step: Step,
+        handler: Handler,
+        slots: int,
+        limit: float = 600.0,
+        *,
+        is_patient: bool = False,
     ) -> dict[Step, Service]:
         """One step, timed; a call may take ``limit`` seconds."""
 
@@ -59,7 +64,7 @@ class Desk:
             with self.metrics.timed(step):
                 await handler(id)
 
-        return {step: Service(timed, slots=slots, limit=limit)}
+        return {step: Service(timed, slots=slots, limit=limit, is_patient=is_patient)}
 
     def batch(self, step: Step, handler: BatchHandler, size: int) -> dict[Step, Service]:
         async def timed(ids: Sequence[int]) -> Mapping[int, Exception]:
@@ -89,7 +94,7 @@ class Process:
     def __init__(self, group: asyncio.TaskGroup) -> None:
         self._group = group
         self._tasks: list[asyncio.Task[None]] = []
-        self._runners: list[Runner] = []
+        self._runners: dict[asyncio.Task[None], Runner] = {}
         self._stopped = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -99,13 +104,16 @@ class Process:
         self._tasks.append(self._group.create_task(work))
 
     def serve(self, runner: Runner) -> None:
-        self._runners.append(runner)
-        self._group.create_task(runner.run())
+        if self._stopped.is_set():  # what it needs was opened too late
+            return
+        self._runners[self._group.create_task(runner.run())] = runner
 
     async def until_stopped(self) -> None:
         await self._stopped.wait()
-        for runner in self._runners:
+        for runner in self._runners.values():
             runner.stop()
+        if self._runners:  # what their jobs hold is closed after them
+            await asyncio.wait(self._runners)
         for task in self._tasks:
             task.cancel()
 
@@ -149,8 +157,9 @@ async def login(desk: Desk, doors: Doors) -> str:
 def serve_doors(process: Process, desk: Desk, doors: Doors) -> None:
     for work in doors.background:
         process.start(work())
-    shown = desk.service(Step.SHOW, doors.board.show, slots=4)
-    alerts = desk.service(Step.ALERT, doors.board.alert, slots=1)
+    # a network may be away for hours, and everybody must be told nevertheless
+    shown = desk.service(Step.SHOW, doors.board.show, slots=4, is_patient=True)
+    alerts = desk.service(Step.ALERT, doors.board.alert, slots=1, is_patient=True)
     process.serve(desk.runner({**shown, **alerts}))
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
-from sqlalchemy import insert, select, update
+from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk.model import TicketId, UserId, Verb
@@ -57,6 +57,11 @@ def digest(entry: Mapping[str, object]) -> str:
     return hashlib.sha256(orjson.dumps(fields)).hexdigest()
 
 
+async def lock(connection: AsyncConnection) -> Row[tuple[int, int, str]]:
+    """The head, which nobody else can move before this transaction ends."""
+    return (await connection.execute(select(audit_heads).with_for_update())).one()
+
+
 async def append(
     connection: AsyncConnection,
     *,
@@ -68,7 +73,7 @@ async def append(
     detail: Mapping[str, object],
 ) -> None:
     """Add an entry in the caller's transaction; the head stays locked until it ends."""
-    head = (await connection.execute(select(audit_heads).with_for_update())).one()
+    head = await lock(connection)
     entry: dict[str, object] = {
         "n": head.n + 1,
         "at": at,

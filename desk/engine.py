@@ -10,11 +10,13 @@ from typing import Any
 
 from sqlalchemy import Connection, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, TimeoutError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InvalidRequestError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from desk.errors import Misconfigured, Transient
 
+POOL: dict[str, Any] = {"pool_size": 10, "pool_pre_ping": True}
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -22,14 +24,16 @@ def create_engine(url: str) -> AsyncEngine:
     """An engine for ``sqlite+aiosqlite:///file`` or ``postgresql+asyncpg://user@host/name``."""
     try:
         is_sqlite = make_url(url).get_backend_name() == "sqlite"
-    except ArgumentError:
+        options = {"connect_args": {"timeout": 30}} if is_sqlite else POOL
+        # what a statement carries is not for logs
+        engine = create_async_engine(url, hide_parameters=True, **options)
+    except (ArgumentError, InvalidRequestError, ImportError):
         raise Misconfigured(
-            "The setting database is not a database URL; write for example"
+            "The setting database is no URL of a database that is supported; write for example"
             " postgresql+asyncpg://user:password@host/name"
         ) from None
     if not is_sqlite:
-        return create_async_engine(url, pool_size=10, pool_pre_ping=True)
-    engine = create_async_engine(url, connect_args={"timeout": 30})
+        return engine
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
@@ -58,13 +62,14 @@ def translated() -> Iterator[None]:
         yield
     except IntegrityError:
         raise
-    except (DBAPIError, TimeoutError, ConnectionError) as error:
+    except (DBAPIError, PoolTimeout, OSError) as error:  # a host without address, a silent one
         raise Transient(f"The database did not answer: {type(error).__name__}") from error
 
 
 async def upgrade(url: str) -> None:
     """Bring the schema up to date (Alembic). Safe to call at every start."""
-    await asyncio.to_thread(_upgrade, url)
+    with translated():
+        await asyncio.to_thread(_upgrade, url)
 
 
 def _upgrade(url: str) -> None:

@@ -162,6 +162,14 @@ class Settings(BaseSettings):
             raise ValueError(f"also say the minutes for {', '.join(missing)}")
         return value
 
+    @field_validator("mailboxes")
+    @classmethod
+    def _distinct(cls, value: tuple[MailboxSettings, ...]) -> tuple[MailboxSettings, ...]:
+        names = [mailbox.name for mailbox in value]
+        if twice := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"two are named {', '.join(sorted(twice))}")
+        return value
+
     @field_validator("timezone")
     @classmethod
     def _known(cls, value: str) -> str:

@@ -77,8 +77,11 @@ class Store:
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """A read transaction; database trouble is Transient."""
         with translated():
-            async with self.engine.connect() as connection, connection.begin():
-                yield connection
+            async with self.engine.connect() as connection:
+                if self.engine.dialect.name == "postgresql":  # SQLite reads one snapshot anyway
+                    await connection.execution_options(isolation_level="REPEATABLE READ")
+                async with connection.begin():
+                    yield connection
 
     @asynccontextmanager
     async def change(self, actor: UserId | None = None) -> AsyncIterator[Change]:
@@ -87,6 +90,8 @@ class Store:
             async with self.engine.connect() as connection:
                 await connection.execution_options(writes=True)
                 async with connection.begin():
+                    # first, so that two that touch the same tickets cannot wait for each other
+                    await audit.lock(connection)
                     yield Change(connection, self.vault, self.clock, actor)
 
     async def ticket(self, id: TicketId) -> Ticket:

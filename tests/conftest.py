@@ -52,13 +52,13 @@ async def any_store(
     if request.param == "sqlite":
         url = f"sqlite+aiosqlite:///{tmp_path / 'desk.db'}"
     else:
-        url = await _new_database(request.getfixturevalue("postgres_socket"))
+        url = await new_database(request.getfixturevalue("postgres_socket"))
     await upgrade(url)
     async with Store.open(url, new_vault(tmp_path), clock) as opened:
         yield opened
 
 
-async def _new_database(socket: Path) -> str:
+async def new_database(socket: Path) -> str:
     name = f"desk_{uuid4().hex[:12]}"
     server = create_async_engine(
         f"postgresql+asyncpg://app@/postgres?host={socket}", isolation_level="AUTOCOMMIT"

@@ -6,8 +6,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import structlog
+
 from desk.actions import Review
-from desk.errors import Transient
+from desk.errors import DeskError
 from desk.model import (
     Category,
     Classification,
@@ -30,6 +32,8 @@ from inference.ladder import Question
 from inference.language import detect
 from inference.redact import Found, Redacted, restore, substitute
 from mail.compose import may_reply, reply_recipients, reply_subject
+
+log = structlog.get_logger()
 
 UNREADABLE = {
     Kind.CALENDAR: "this is an invitation: answer it in a mail program",
@@ -121,10 +125,11 @@ class Drafter:
         return question, customer.names
 
     async def _passages(self, question: str) -> list[Passage]:
-        """A knowledge base that is away makes a weaker draft, not a lost mail."""
+        """A knowledge base that is away or refuses makes a weaker draft, not a lost mail."""
         try:
             return await self.search(question, self.passages)
-        except Transient:
+        except DeskError as error:
+            log.warning("drafted without passages", error=type(error).__name__)
             return []
 
 

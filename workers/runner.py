@@ -42,6 +42,7 @@ class Service:
 
     With ``batch`` above 1 the handler takes ids and returns those that failed. A call that takes
     longer than ``limit`` seconds is cancelled and costs a try; None for calls that may wait.
+    ``is_patient``: what is Transient is tried for as long as the other side is away.
     """
 
     handler: Handler | BatchHandler
@@ -49,6 +50,7 @@ class Service:
     batch: int = 1
     lease: float = 30.0
     limit: float | None = 600.0
+    is_patient: bool = False
 
     async def run(self, ids: Sequence[int]) -> Mapping[int, Exception]:
         # the casts: ``batch`` says which of the two it is, and types cannot
@@ -225,7 +227,9 @@ class Runner:
     async def _fail(self, step: Step, claim: Claim, error: Exception) -> None:
         tries = claim.tries + 1
         logger.warning("job_failed", id=claim.id, tries=tries, error=kind(error), at=trace(error))
-        if tries >= self._tries or isinstance(error, Permanent | Ambiguous):
+        may_pass = isinstance(error, Transient) and self._services[step].is_patient
+        is_last = tries >= self._tries and not may_pass
+        if is_last or isinstance(error, Permanent | Ambiguous):
             await self._bury(step, claim, reason(error), trace(error), tries)
             return
         delay = self._delay(claim.tries)

@@ -1,7 +1,7 @@
 """The periodic jobs, hosted by arq on a queue of its own: fetch, sweep, watch.
 
 arq gives each tick to one of all workers. Its loop ends when Redis is away for longer than its
-retries; it is started again then.
+retries; it is started again then, however it ended.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ from arq.cron import cron
 from arq.worker import Worker
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import RedisError
 
 from desk.errors import Transient
+from workers.failure import caught, kind
 
 log = structlog.get_logger()
 
 QUEUE = "desk:cron"
 PAUSE = 1.0
+CLOSING = 1.0  # seconds; arq says good-bye to a Redis that may be away
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,32 +37,41 @@ class Job:
     run: Callable[[], Awaitable[object]]
 
 
-def redis_settings(url: str) -> RedisSettings:
+def redis_settings(url: str, retries: int) -> RedisSettings:
     """For arq, patient: without retries it exits when Redis restarts."""
     settings = RedisSettings.from_dsn(url)
-    settings.retry = Retry(ExponentialBackoff(cap=1, base=0.05), 12)
+    settings.retry = Retry(ExponentialBackoff(cap=1, base=0.05), retries)
     settings.retry_on_timeout = True
     settings.retry_on_error = [ConnectionError, TimeoutError]
     return settings
 
 
-async def run_schedule(url: str, jobs: Sequence[Job]) -> None:
+async def run_schedule(url: str, jobs: Sequence[Job], retries: int = 12) -> None:
     """Until cancelled."""
     while True:
         worker = Worker(
             cron_jobs=[_cron(job) for job in jobs],
-            redis_settings=redis_settings(url),
+            redis_settings=redis_settings(url, retries),
             queue_name=QUEUE,
             handle_signals=False,
             health_check_interval=60,
         )
         try:
-            await worker.async_run()
-        except (RedisError, ConnectionError, OSError) as error:
-            log.warning("schedule stopped, started again", error=type(error).__name__)
-            await asyncio.sleep(PAUSE)
+            ended = await caught(worker.async_run())
         finally:
+            await caught(_close(worker))
+        reason = kind(ended) if isinstance(ended, Exception) else "it ended"
+        log.warning("schedule stopped, started again", error=reason)
+        await asyncio.sleep(PAUSE)
+
+
+async def _close(worker: Worker) -> None:
+    try:
+        async with asyncio.timeout(CLOSING):
             await worker.close()
+    finally:
+        if worker.pool is not None:  # arq did not come so far
+            await worker.pool.aclose(close_connection_pool=True)
 
 
 def _cron(job: Job) -> Any:

@@ -13,7 +13,7 @@ from datetime import timedelta
 
 import structlog
 
-from desk.errors import Ambiguous, Permanent, Transient
+from desk.errors import Ambiguous, Permanent, Throttled, Transient
 from desk.model import (
     Address,
     Mailbox,
@@ -34,6 +34,8 @@ from mail.provider import Provider
 log = structlog.get_logger()
 
 MAX_TRIES = 8
+PAUSE = timedelta(seconds=10)
+"""After the first try, and doubled each time: 21 minutes in all; greylisting asks for up to 15."""
 SKEW = timedelta(seconds=1)
 
 
@@ -66,7 +68,11 @@ class Sending:
             await asyncio.sleep(min(later - now, SKEW).total_seconds())
             await self.queue.put(Step.SENDING, response.id, later.timestamp() * 1000, later)
             return
-        mailbox, mime = await self._compose(response)
+        try:
+            mailbox, mime = await self._compose(response)
+        except Permanent as error:  # for example an address that no mail can go to
+            await self._move(response, Verb.FAIL, {"failure": str(error)})
+            return
         recipients = [a.address for a in (*response.envelope.to, *response.envelope.cc)]
         response = await self._move(response, Verb.SEND)
         try:
@@ -98,12 +104,16 @@ class Sending:
         return view.mailbox, mime
 
     async def _put_back(self, response: Response, error: Transient) -> None:
-        """Nothing was handed over. After many tries a person decides."""
-        if response.tries + 1 >= MAX_TRIES:
+        """Nothing was handed over: later again. After many tries a person decides. The record says
+        when, for the queue's own tries end sooner than many a server is back."""
+        tries = response.tries + 1
+        if tries >= MAX_TRIES:
             await self._move(response, Verb.FAIL, {"failure": str(error)})
             return
-        await self._move(response, Verb.DEFER, {"tries": response.tries + 1})
-        raise error
+        asked = timedelta(seconds=error.seconds) if isinstance(error, Throttled) else PAUSE
+        later = self.store.clock.now() + max(asked, PAUSE * 2**response.tries)
+        await self._move(response, Verb.DEFER, {"tries": tries, "send_after": later})
+        await self.queue.put(Step.SENDING, response.id, later.timestamp() * 1000, later)
 
     async def _look_for(self, response: Response) -> None:
         """Found in the sent mail: it left. Not found proves nothing: it stays unknown."""

@@ -31,7 +31,7 @@ from bot.slack.read_action import Click, Submission, read_values, text_at
 from desk import access
 from desk.actions import ActionRequest, Actions, Outcome, Result, Seen
 from desk.errors import DeskError, Permanent, Refused, Transient
-from desk.model import Response, ResponseState, TicketId, TicketView, User, Verb
+from desk.model import Response, ResponseState, TicketId, TicketState, TicketView, User, Verb
 from desk.standing import standing
 from desk.store import Store
 
@@ -228,7 +228,10 @@ def _sentence(error: DeskError) -> str:
 
 def _editable(view: TicketView) -> Response:
     response = view.response
-    if response is None or response.state not in EDITABLE:
+    # a draft that was rejected is written anew
+    is_open = view.ticket.state is TicketState.OPEN
+    states = {*EDITABLE, ResponseState.RETIRED} if is_open else EDITABLE
+    if response is None or response.state not in states:
         raise Refused(standing(view) or "There is no draft to edit")
     if len(response.envelope.text) > LONGEST:
         raise Refused("This reply is too long for a form in Slack: edit it in the console")

@@ -10,8 +10,13 @@ from sqlalchemy import Connection
 from desk.engine import create_engine
 from desk.tables import metadata
 
+LOCK = 0x6465736B
+"""Processes that start together upgrade one after the other; SQLite's write lock does it there."""
+
 
 def migrate(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
     context.configure(connection=connection, target_metadata=metadata)
     with context.begin_transaction():
         context.run_migrations()

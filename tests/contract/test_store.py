@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import delete, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from desk.change import Change
-from desk.errors import Conflict, Permanent, Refused
+from desk.engine import upgrade
+from desk.errors import Conflict, Misconfigured, Permanent, Refused, Transient
 from desk.model import (
     Network,
     Place,
@@ -23,7 +26,8 @@ from desk.model import (
 )
 from desk.store import Store
 from desk.tables import audit_heads, audit_logs, emails, metadata, responses, tickets
-from tests.doubles.desk import START, FastClock, classified, mail, received, scene
+from tests.conftest import new_database
+from tests.doubles.desk import START, FastClock, classified, mail, new_vault, received, scene
 
 
 async def test_what_is_written_is_read_back(any_store: Store) -> None:
@@ -76,6 +80,77 @@ async def test_the_audit_chain_stays_whole_under_concurrent_writers(any_store: S
     await asyncio.gather(*(add(number) for number in range(40)))
     verdict = await any_store.verify()
     assert (verdict.ok, verdict.entries) == (True, 40)
+
+
+async def test_who_verifies_while_others_write_sees_a_whole_chain(any_store: Store) -> None:
+    async def write() -> None:
+        for number in range(60):
+            async with any_store.change() as change:
+                await change.bury(Step.SHOW, number, "", "", 5)
+
+    writing = asyncio.create_task(write())
+    verdicts = []
+    while not writing.done():
+        verdicts.append(await any_store.verify())
+    await writing
+    assert all(verdict.ok for verdict in verdicts)
+
+
+async def test_two_that_touch_the_same_tickets_do_not_lock_each_other_out(
+    any_store: Store,
+) -> None:
+    at = await scene(any_store)
+    async with any_store.change() as change:
+        new = received(mail("Second"), "2")
+        other = await change.open_ticket(at.ticket.mailbox_id, new, 1.0)
+        await change.receive(other, new)
+    has_begun = asyncio.Event()
+
+    async def claim(*ids: TicketId) -> None:
+        async with any_store.change(at.ann.id) as change:
+            for id in ids:
+                ticket = await change.ticket(id)
+                await change.set_ticket(ticket, Verb.CLAIM, {"assignee": at.ann.id})
+                has_begun.set()
+                await asyncio.sleep(0.2)
+
+    async def claim_second() -> None:
+        await has_begun.wait()
+        await claim(other.id)
+
+    await asyncio.gather(claim(at.ticket.id, other.id), claim_second())
+    assert (await any_store.ticket(other.id)).assignee == at.ann.id
+
+
+async def test_processes_that_start_together_make_one_schema(postgres_socket: Path) -> None:
+    url = await new_database(postgres_socket)
+    program = f"import asyncio; from desk.engine import upgrade; asyncio.run(upgrade({url!r}))"
+    both = [await asyncio.create_subprocess_exec(sys.executable, "-c", program) for _ in range(2)]
+    assert [await process.wait() for process in both] == [0, 0]
+
+
+@pytest.mark.parametrize("url", ["postgres://app@h/n", "postgresql://app@h/n", "sqlite:///n", "n"])
+async def test_a_database_that_is_not_supported_is_told(url: str) -> None:
+    with pytest.raises(Misconfigured, match="write for example"):
+        await upgrade(url)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:1", "nowhere.invalid"])
+async def test_a_database_that_is_away_may_come_back(host: str, tmp_path: Path) -> None:
+    url = f"postgresql+asyncpg://app@{host}/n"
+    with pytest.raises(Transient):
+        await upgrade(url)
+    async with Store.open(url, new_vault(tmp_path)) as store:
+        with pytest.raises(Transient):
+            await store.counts()
+
+
+async def test_an_error_of_the_database_does_not_quote_mail(any_store: Store) -> None:
+    at = await scene(any_store)
+    with pytest.raises(IntegrityError) as caught:
+        async with any_store.change() as change:
+            await change.receive(await change.ticket(at.ticket.id), received(mail("Again")))
+    assert "lindqvist" not in str(caught.value)
 
 
 async def test_the_audit_log_refuses_edits(any_store: Store) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -10,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cli.serve import Process
 from desk.errors import Ambiguous, Permanent, Throttled, Transient
 from desk.model import Step
 from desk.rules import Job
@@ -202,6 +205,15 @@ async def test_the_fifth_failure_is_the_last(
     assert dead.letters == [(TRIAGE, 1, said, 5)]
     assert "test_runner" in dead.traces[0]
     assert await depth(queue) == EMPTY
+
+
+async def test_a_patient_step_outlasts_a_long_absence(queue: RedisQueue, dead: Dead) -> None:
+    work = Work()
+    work.outcomes = {1: [Transient("Slack is away.")] * 9}
+    await put(queue, 1)
+    async with running(runner_of(queue, dead, Service(work, is_patient=True))):
+        await until(lambda: work.ended == [1])
+    assert dead.letters == []
 
 
 @pytest.mark.parametrize("error", [Permanent("No such ticket."), Ambiguous("It may have left.")])
@@ -466,3 +478,26 @@ async def test_an_idle_runner_survives_a_long_absence(
         await put(queue, 1)
         await until(lambda: work.ended == [1])
         assert time.monotonic() - start < 3
+
+
+async def test_what_running_jobs_hold_is_closed_after_them(queue: RedisQueue, dead: Dead) -> None:
+    seen: list[str] = []
+
+    async def hold() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            seen.append("closed")
+
+    async def work(id: int) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0.2)
+        seen.append("handed over")
+
+    await put(queue, 1)
+    async with asyncio.TaskGroup() as group:
+        process = Process(group)
+        process.start(hold())
+        process.serve(runner_of(queue, dead, Service(work)))
+        await process.until_stopped()
+    assert seen == ["handed over", "closed"]

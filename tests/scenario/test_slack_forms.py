@@ -135,3 +135,14 @@ async def test_another_draft_is_asked_for_in_words(office: Office) -> None:
     assert (ticket.state, ticket.instruction) == (TicketState.TRIAGED, "Shorter, please")
     assert (await office.response()).state is ResponseState.RETIRED
     await office.until("Being read and drafted")
+
+
+async def test_after_a_rejected_draft_the_form_still_opens(office: Office) -> None:
+    ts = await office.show()
+    await office.ann.click(office.channel, ts, "Reject draft")
+    await office.until("Draft rejected by Ann")
+    await office.ann.click(office.channel, ts, "Edit")
+    await office.opened()
+    await office.ann.submit("My own words.")
+    assert "edited by Ann" in await office.until("My own words.")
+    assert (await office.response()).state is ResponseState.DRAFT

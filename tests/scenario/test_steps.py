@@ -10,7 +10,7 @@ import pytest
 
 from bot.board import Board
 from desk.actions import Actions
-from desk.errors import Ambiguous, DeskError, Permanent, Transient
+from desk.errors import Ambiguous, DeskError, Misconfigured, Permanent, Transient
 from desk.model import (
     Address,
     Category,
@@ -247,6 +247,17 @@ async def test_who_signs_is_hidden_where_the_mail_names_them() -> None:
     assert asked.asked[0].text == "Ask <PERSON_1>."
 
 
+@pytest.mark.parametrize("error", [Transient("It is away."), Misconfigured("A wrong token.")])
+async def test_a_knowledge_base_that_fails_does_not_cost_the_draft(error: DeskError) -> None:
+    async def search(question: str, k: int = 4) -> list[Passage]:
+        raise error
+
+    drafter = Drafter(search, NameRedactor(), Echo([]), review, ["support@lanewright.example"])
+    draft = await drafter.draft(parse(FIRST), None)
+    assert draft is not None
+    assert draft.text
+
+
 def test_what_is_approved_names_who_gets_it_and_under_which_subject() -> None:
     ours = ["support@lanewright.example", "billing@lanewright.example"]
     parsed = ParsedEmail(
@@ -342,14 +353,15 @@ async def test_a_server_that_stays_away_is_told_to_a_person(house: House) -> Non
 
 
 async def test_a_reply_that_cannot_be_composed_comes_back_with_its_reason(house: House) -> None:
-    house.mailbox.arrive(FIRST.replace(b"priya@lindqvist.example", b"priya@-.."))
+    domain = f"{'x' * 64}.example"  # RFC 1035 §2.3.4 allows 63
+    house.mailbox.arrive(FIRST.replace(b"priya@lindqvist.example", f"priya@{domain}".encode()))
     await house.settle()
     await house.act(Verb.APPROVE, "a")
     await house.leave()
     response = (await house.view()).response
     assert response is not None
     assert response.state is ResponseState.FAILED
-    assert "priya@-.." in response.failure
+    assert domain in response.failure
     assert house.mailbox.sent == []
 
 

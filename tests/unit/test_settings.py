@@ -225,3 +225,10 @@ def test_settings_do_not_change() -> None:
     settings = read_settings()
     with pytest.raises(ValueError, match="frozen"):
         settings.port = 1
+
+
+def test_two_mailboxes_of_one_name_are_refused(given: Path) -> None:
+    one = '[[mailboxes]]\nname = "support"\naddress = "support@lanewright.example"\n'
+    given.write_text(one + one)
+    with pytest.raises(Misconfigured, match="mailboxes: two are named support"):
+        read_settings()
