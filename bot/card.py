@@ -333,7 +333,8 @@ def _buttons(view: TicketView) -> tuple[Button, ...]:
             question = "It may have left already. Make it a draft that can go again?"
             return (Button(Verb.SEND_AGAIN, "Not there: draft again", confirm=question),)
         case ResponseState.FAILED if response is not None:
-            return (_edit(response), Button(Verb.SEND_AGAIN, "Draft again"), claim)
+            close = Button(Verb.CLOSE, "Close without a reply", is_quiet=True)
+            return (_edit(response), Button(Verb.SEND_AGAIN, "Draft again"), claim, close)
         case ResponseState.DRAFT if response is not None:
             return (*_approve(response), _edit(response), claim, *_quiet(view))
         case ResponseState.RETIRED if response and view.ticket.state is TicketState.OPEN:

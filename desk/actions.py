@@ -282,7 +282,7 @@ async def release(desk: Actions, change: Change, request: ActionRequest, ticket:
 async def close(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
     """No reply is needed. One that was approved leaves nevertheless: undo it first."""
     response = await change.live_response(ticket.id)
-    if response is not None and response.state is not ResponseState.DRAFT:
+    if response is not None and response.state not in (ResponseState.DRAFT, ResponseState.FAILED):
         raise Late
     ticket = await change.move_ticket(ticket, Verb.CLOSE)
     if response is not None:

@@ -4,7 +4,7 @@ the same transaction; states move only along the tables of desk.model.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -54,6 +54,7 @@ from desk.tables import (
     identities,
     knowledge_base,
     mailboxes,
+    read_columns,
     responses,
     tickets,
     users,
@@ -202,6 +203,8 @@ class Change:
         state = TICKET_MOVES.get((ticket.state, verb))
         if state is None:
             raise Refused(f"Ticket #{ticket.id} is {ticket.state}: it cannot {verb} now")
+        if verb in (Verb.RECEIVE, Verb.REGENERATE):
+            await self._dig_up((Step.TRIAGE, Step.DRAFTING, Step.SHOW), ticket.id)
         return await self.set_ticket(ticket, verb, {**(changes or {}), "state": state}, **detail)
 
     async def set_ticket(
@@ -258,6 +261,8 @@ class Change:
         state = RESPONSE_MOVES.get((response.state, verb))
         if state is None:
             raise Refused(f"The reply to #{response.ticket_id} is {response.state} already")
+        if verb is Verb.APPROVE:
+            await self._dig_up((Step.SENDING,), response.id)
         changed = replace(
             response, **{**(changes or {}), "state": state, "version": response.version + 1}
         )
@@ -374,7 +379,8 @@ class Change:
         )
 
     async def bury(self, step: Step, id: int, reason: str, trace: str, tries: int) -> None:
-        """A job that is given up; the audit log names it."""
+        """A job that is given up; the audit log names it. A mail that cannot be triaged or drafted
+        still reaches a card: then a person reads it as it is."""
         row = {
             "step": step.value,
             "target": id,
@@ -386,11 +392,24 @@ class Change:
         }
         await self.connection.execute(insert(dead_letters).values(row))
         await self._audit("bury", f"{step}:{id}", None, {"tries": tries})
+        if step in (Step.TRIAGE, Step.DRAFTING):
+            ticket = await self.ticket(TicketId(id))
+            if (ticket.state, Verb.GIVE_UP) in TICKET_MOVES:
+                await self.move_ticket(ticket, Verb.GIVE_UP)
+
+    async def _dig_up(self, steps: Collection[Step], id: int) -> None:
+        """What was given up before is tried again: something changed."""
+        names = [step.value for step in steps]
+        await self.connection.execute(
+            update(dead_letters)
+            .where(dead_letters.c.step.in_(names), dead_letters.c.target == id)
+            .values(is_open=False)
+        )
 
     # -- how
 
     async def _row(self, table: Table, id: int) -> records.Row:
-        query = select(table).where(table.c.id == id)
+        query = select(*read_columns(table)).where(table.c.id == id)
         row = (await self.connection.execute(query)).mappings().one_or_none()
         if row is None:
             raise Permanent(f"There is no row {id} in {table.name}")

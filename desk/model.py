@@ -128,6 +128,7 @@ class Verb(StrEnum):
     RECEIVE = "receive"
     TRIAGE = "triage"
     DRAFT = "draft"
+    GIVE_UP = "give_up"
     RETIRE = "retire"
     SEND = "send"
     DEFER = "defer"
@@ -142,6 +143,9 @@ TICKET_MOVES = MappingProxyType(
     {
         (T.NEW, V.TRIAGE): T.TRIAGED,
         (T.TRIAGED, V.DRAFT): T.OPEN,
+        # neither triage nor a draft could be had: a person sees the mail as it is
+        (T.NEW, V.GIVE_UP): T.OPEN,
+        (T.TRIAGED, V.GIVE_UP): T.OPEN,
         (T.OPEN, V.REGENERATE): T.TRIAGED,
         (T.OPEN, V.DELIVER): T.WAITING,
         (T.OPEN, V.CLOSE): T.CLOSED,
@@ -425,7 +429,8 @@ class TicketView:
 
     ``email`` is the customer's latest mail, ``mails`` how many there are, ``names`` the display
     names of all users mentioned by id, ``last`` the latest audit entry that a person should see
-    ("sent by Ann at …"), as (verb, user id or None, time).
+    ("sent by Ann at …"), as (verb, user id or None, time). ``unanswered`` counts the customer's
+    mails since the one that we answered last.
     """
 
     ticket: Ticket
@@ -436,3 +441,4 @@ class TicketView:
     response: Response | None
     names: dict[UserId, str]
     last: tuple[Verb, UserId | None, datetime] | None = None
+    unanswered: int = 1

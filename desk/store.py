@@ -44,6 +44,7 @@ from desk.tables import (
     escalations,
     identities,
     mailboxes,
+    read_columns,
     responses,
     tickets,
     users,
@@ -103,12 +104,12 @@ class Store:
         return records.response(row, self.vault)
 
     async def email(self, id: EmailId) -> Email:
-        row = await self._one(select(emails).where(emails.c.id == id), f"email {id}")
+        row = await self._one(select(*read_columns(emails)).where(emails.c.id == id), f"email {id}")
         return records.email(row, self.vault)
 
     async def conversation(self, id: TicketId) -> list[Email]:
         """All mails of a ticket, oldest first."""
-        query = select(emails).where(emails.c.ticket_id == id).order_by(emails.c.id)
+        query = select(*read_columns(emails)).where(emails.c.ticket_id == id).order_by(emails.c.id)
         async with self.read() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return [records.email(row, self.vault) for row in rows]

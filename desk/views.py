@@ -9,9 +9,27 @@ from sqlalchemy import Select, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk import records
-from desk.model import Email, Response, Ticket, TicketId, TicketView, UserId, Verb
+from desk.model import (
+    Email,
+    Response,
+    ResponseState,
+    Ticket,
+    TicketId,
+    TicketView,
+    UserId,
+    Verb,
+)
 from desk.records import Row
-from desk.tables import audit_logs, classifications, emails, mailboxes, responses, tickets, users
+from desk.tables import (
+    audit_logs,
+    classifications,
+    emails,
+    mailboxes,
+    read_columns,
+    responses,
+    tickets,
+    users,
+)
 from desk.vault import Vault
 
 
@@ -35,7 +53,7 @@ async def read_views(
     )
     labels = {row["email_id"]: records.classification(row, vault) for row in known}
     boxes = {row["id"]: records.mailbox(row) for row in await _rows(connection, select(mailboxes))}
-    counts = await _counts(connection, ids)
+    counts, unanswered = await _counts(connection, ids), await _unanswered(connection, ids)
     last = await _last(connection, ids)
     names = await _names(connection, vault, _mentioned(found, answers, last))
     return [
@@ -48,6 +66,7 @@ async def read_views(
             response=_current(answers.get(id), mails[id]),
             names=names,
             last=last.get(id),
+            unanswered=unanswered.get(id, 0),
         )
         for id in ids
         if id in found
@@ -71,7 +90,7 @@ async def _latest(
     newest = (
         select(func.max(table.c.id)).where(table.c.ticket_id.in_(ids)).group_by(table.c.ticket_id)
     )
-    rows = await _rows(connection, select(table).where(table.c.id.in_(newest)))
+    rows = await _rows(connection, select(*read_columns(table)).where(table.c.id.in_(newest)))
     return {row["ticket_id"]: row for row in rows}
 
 
@@ -79,6 +98,24 @@ async def _counts(connection: AsyncConnection, ids: Sequence[TicketId]) -> dict[
     query = (
         select(emails.c.ticket_id, func.count())
         .where(emails.c.ticket_id.in_(ids))
+        .group_by(emails.c.ticket_id)
+    )
+    return {id: n for id, n in (await connection.execute(query)).all()}
+
+
+async def _unanswered(connection: AsyncConnection, ids: Sequence[TicketId]) -> dict[TicketId, int]:
+    """The customer's mails since the one that we answered last."""
+    answered = (
+        select(responses.c.ticket_id, func.max(responses.c.email_id).label("email_id"))
+        .where(responses.c.state == ResponseState.SENT)
+        .group_by(responses.c.ticket_id)
+        .subquery()
+    )
+    query = (
+        select(emails.c.ticket_id, func.count())
+        .outerjoin(answered, answered.c.ticket_id == emails.c.ticket_id)
+        .where(emails.c.ticket_id.in_(ids))
+        .where(emails.c.id > func.coalesce(answered.c.email_id, 0))
         .group_by(emails.c.ticket_id)
     )
     return {id: n for id, n in (await connection.execute(query)).all()}

@@ -46,7 +46,9 @@ class Intake:
         """Take in everything that is new in one mailbox. One that cannot be read says so in its
         record; the schedule looks again soon, whatever was wrong."""
         mailbox = await self.store.mailbox(MailboxId(id))
-        provider = self.providers[mailbox.id]
+        provider = self.providers.get(mailbox.id)
+        if provider is None:
+            return  # it is no longer in the settings
         is_more = True
         while is_more:
             try:

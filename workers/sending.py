@@ -37,6 +37,7 @@ MAX_TRIES = 8
 PAUSE = timedelta(seconds=10)
 """After the first try, and doubled each time: 21 minutes in all; greylisting asks for up to 15."""
 SKEW = timedelta(seconds=1)
+PATIENCE = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +86,23 @@ class Sending:
         except Permanent as error:
             await self._move(response, Verb.FAIL, {"failure": str(error)})
         else:
-            await self._deliver(response)
+            await self._note_delivery(response)
+
+    async def _note_delivery(self, response: Response) -> None:
+        """It has left: a database that is away for a moment must not make it unknown."""
+        for _ in range(PATIENCE):
+            try:
+                return await self._deliver(response)
+            except Transient:
+                await asyncio.sleep(SKEW.total_seconds())
+        await self._deliver(response)
 
     async def _compose(self, response: Response) -> tuple[Mailbox, bytes]:
         """The marks of citations are for whoever approves; the customer has no list of sources.
         Other numbers in brackets are the reply's own."""
         view = await self.store.view(response.ticket_id)
+        if view.mailbox.id not in self.providers:
+            raise Permanent(f"The mailbox {view.mailbox.name} is no longer in the settings")
         email = await self.store.email(response.email_id)
         name = self.display_names.get(view.mailbox.name, "")
         sender = Address(name, view.mailbox.address)

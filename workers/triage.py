@@ -65,8 +65,8 @@ class Triage:
         parsed = view.email.parsed
         text = subject_and_reply(view)
         known = rules.tempered(by_form(found, parsed, self.own))
-        known = rules.raised(known, text, parsed.kind, view.mails, self.rules)
-        boosts = rules.boosts(known, view.mails)
+        known = rules.raised(known, text, parsed.kind, view.unanswered, self.rules)
+        boosts = rules.boosts(known, view.unanswered)
         due = rules.due_at(view.email.received_at, known.urgency.label, self.sla)
         score = rules.score(due, boosts)
         async with self.store.change() as change:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import delete, event, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from desk.change import Change
@@ -338,9 +338,22 @@ async def test_users_are_found_by_address_and_by_identity(any_store: Store) -> N
 
 async def test_a_given_up_job_is_kept_with_its_reason(any_store: Store) -> None:
     async with any_store.change() as change:
-        await change.bury(Step.TRIAGE, 7, "The model is gone.", "triage:1 run", 5)
+        await change.bury(Step.ALERT, 7, "Slack is gone.", "board:1 run", 5)
     [letter] = await any_store.dead_letters()
-    assert (letter["step"], letter["target"], letter["tries"]) == ("triage", 7, 5)
+    assert (letter["step"], letter["target"], letter["tries"]) == ("alert", 7, 5)
+
+
+async def test_reading_a_ticket_leaves_the_raw_mail_where_it_is(any_store: Store) -> None:
+    at = await scene(any_store)
+    said: list[str] = []
+    listen = any_store.engine.sync_engine
+    event.listen(
+        listen, "before_cursor_execute", lambda c, u, statement, *_: said.append(statement)
+    )
+    view = await any_store.view(at.ticket.id)
+    await any_store.conversation(at.ticket.id)
+    await any_store.email(view.email.id)
+    assert not [statement for statement in said if "emails.raw" in statement]
 
 
 async def test_a_conversation_reference_is_kept_sealed(any_store: Store) -> None:

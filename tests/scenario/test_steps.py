@@ -462,10 +462,11 @@ async def test_what_redis_forgot_the_sweep_puts_back(house: House) -> None:
 
 async def test_the_sweep_leaves_alone_what_was_given_up(house: House) -> None:
     house.mailbox.arrive(FIRST)
-    await Intake(house.store, house.queue, {house.box: house.mailbox}, parse)(house.box)
-    await house.queue.remove(Step.TRIAGE, 1)
+    await house.settle()
+    await house.act(Verb.APPROVE, "a")
     async with house.store.change() as change:
-        await change.bury(Step.TRIAGE, 1, "The model is gone.", "", 5)
+        await change.bury(Step.SENDING, 1, "The mail server is gone.", "", 5)
+        await change.bury(Step.SHOW, 1, "Slack is gone.", "", 5)
     assert await Sweep(house.store, house.queue)() == 0
 
 
@@ -490,6 +491,49 @@ async def test_a_card_that_was_shown_loses_its_buttons_as_soon_as_the_customer_w
     await Intake(house.store, house.queue, {house.box: house.mailbox}, parse)(house.box)
     depth = await house.queue.depth()
     assert (depth[Step.TRIAGE].ready, depth[Step.SHOW].ready) == (1, 1)
+
+
+async def test_a_mail_that_cannot_be_triaged_still_reaches_a_card(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    await Intake(house.store, house.queue, {house.box: house.mailbox}, parse)(house.box)
+    await house.queue.remove(Step.TRIAGE, 1)
+    async with house.store.change() as change:
+        await change.bury(Step.TRIAGE, 1, "The model is gone.", "", 5)
+    await Sweep(house.store, house.queue)()
+    await house.runner.drain()
+    view = await house.view()
+    assert (view.ticket.state, view.ticket.shown_version) == (TicketState.OPEN, view.ticket.version)
+    await house.act(Verb.REGENERATE, "r")
+    await house.runner.drain()
+    assert await house.state() is ResponseState.DRAFT
+    assert await house.store.dead_letters() == []
+
+
+async def test_only_mails_without_an_answer_make_a_ticket_urgent(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    await house.settle()
+    await house.act(Verb.APPROVE, "a")
+    await house.leave()
+    for number in (2, 3):
+        again = raw_mail("Re: Scanner", "And?", f"<{number}@x>", "<1@lindqvist.example>")
+        house.mailbox.arrive(again)
+        await house.settle()
+    view = await house.view()
+    assert (view.mails, view.unanswered, view.ticket.urgency) == (3, 2, Urgency.NORMAL)
+    house.mailbox.arrive(raw_mail("Re: Scanner", "?", "<4@x>", "<1@lindqvist.example>"))
+    await house.settle()
+    assert (await house.view()).ticket.urgency is Urgency.HIGH
+
+
+async def test_a_mailbox_that_left_the_settings_is_said_on_the_card(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    await house.settle()
+    await house.act(Verb.APPROVE, "a")
+    house.clock.forward(seconds=31)
+    response = (await house.view()).response
+    assert response is not None
+    await Sending(house.store, house.queue, {}, {})(response.id)
+    assert "no longer in the settings" in ((await house.view()).response or response).failure
 
 
 async def test_an_overdue_ticket_alerts_once(house: House) -> None:
