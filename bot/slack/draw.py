@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,7 +10,7 @@ from bot.card import Button, Card, Look, Tone
 from bot.commands import HELP, Reply, help_text
 from bot.slack import text
 from bot.slack.read_action import Carried
-from bot.slack.text import UTC_ZONE, mrkdwn, pieces, plain, typed
+from bot.slack.text import UTC_ZONE, mrkdwn, pieces, plain, runs, typed
 from desk.model import Finding, Severity, Verb
 
 Block = dict[str, Any]
@@ -55,8 +55,8 @@ def weight(value: object) -> int:
 def _head(card: Card) -> Iterator[Block]:
     title = plain(" ".join(card.title.split()), text.HEADER) or "(no subject)"
     yield {"type": "header", "text": literal(title)}
-    said = (mrkdwn(part, HEAD // 2) for part in (card.due, card.who) if part)
-    yield context(" · ".join(filter(None, (TONES.get(card.tone, ""), *said))))
+    ours = " · ".join(filter(None, (TONES.get(card.tone, ""), mrkdwn(card.due, HEAD // 2))))
+    yield beside(ours, plain(card.who, HEAD // 2))
     if card.status:
         yield section(f"{_sign(card)} *{mrkdwn(card.status, STATUS)}*")
 
@@ -72,9 +72,14 @@ def _sign(card: Card) -> str:
 
 
 def _why(card: Card) -> Iterator[Block]:
-    fields = [f"*{mrkdwn(name, FACT)}*\n{mrkdwn(said, FACT)}" for name, said in card.facts]
-    if fields:
-        yield {"type": "section", "fields": [said_as(f) for f in fields[: text.FIELDS]]}
+    # fields stand two in a row: the name, and beside it what a customer may have worded
+    for start in range(0, len(card.facts), text.FIELDS // 2):
+        facts = card.facts[start : start + text.FIELDS // 2]
+        fields = [
+            (said_as(f"*{mrkdwn(name, FACT)}*"), literal(plain(said, FACT).strip() or "–"))
+            for name, said in facts
+        ]
+        yield {"type": "section", "fields": [part for pair in fields for part in pair]}
 
 
 def _quote(card: Card) -> Iterator[Block]:
@@ -82,7 +87,8 @@ def _quote(card: Card) -> Iterator[Block]:
     said = {"type": "rich_text_quote", "elements": [{"type": "text", "text": card.quote}]}
     yield {"type": "rich_text", "elements": [said]}
     if card.below_quote:
-        yield context(typed(card.below_quote, BELOW))
+        ours, attached, names = card.below_quote.partition("Attached: ")
+        yield beside(typed(ours.removesuffix(" · ")), plain(attached + names, BELOW))
 
 
 def _draft(card: Card, room: int) -> Iterator[Block]:
@@ -175,16 +181,21 @@ def _carried(card: Card, button: Button) -> str:
 
 def draw_reply(reply: Reply) -> list[Message]:
     """The answer to a command: its lines, then its cards."""
-    said = reply.text.replace(help_text(), "")
-    messages = draw_text(said) if said.strip() else []
+    said = reply.text.replace(help_text(), "").strip()
+    messages = _grouped(said, _as_written) if said else []
     if help_text() in reply.text:
         messages.append(_help())
     return [*messages[:MESSAGES], *map(draw, reply.cards)]
 
 
 def draw_text(words: str) -> list[Message]:
+    """Our own sentences."""
+    return _grouped(words.strip(), _lines)
+
+
+def _grouped(words: str, drawn: Callable[[str], Block]) -> list[Message]:
     """Lines of text, over several messages when they are long."""
-    sections = [_lines(part) for part, _ in pieces(words.strip(), text.PIECE) if part]
+    sections = [drawn(part) for part, _ in pieces(words, text.PIECE) if part]
     groups = [sections[i : i + PER_MESSAGE] for i in range(0, len(sections), PER_MESSAGE)]
     if len(groups) > MESSAGES:
         del groups[MESSAGES:]
@@ -196,6 +207,12 @@ def draw_text(words: str) -> list[Message]:
 def _lines(part: str) -> Block:
     said = typed(part, 2 * text.SECTION)
     return section(said) if len(said) <= text.SECTION else block_of(literal(part))
+
+
+def _as_written(part: str) -> Block:
+    """With the customer's words in it."""
+    said = runs(part) or runs("…")
+    return {"type": "rich_text", "elements": [{"type": "rich_text_section", "elements": said}]}
 
 
 def _help() -> Message:
@@ -243,3 +260,9 @@ def section(words: str) -> Block:
 
 def context(words: str) -> Block:
     return {"type": "context", "elements": [said_as(words)]}
+
+
+def beside(ours: str, theirs: str) -> Block:
+    """A small line: our markup, then words that are shown as they are. One may be empty."""
+    said = [said_as(ours)] if ours else []
+    return {"type": "context", "elements": [*said, *([literal(theirs)] if theirs.strip() else [])]}

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from bot.slack.draw import Block, block_of, context, label, literal, section
+from bot.slack.draw import HEAD, Block, beside, block_of, context, label, literal, section
 from bot.slack.read_action import Carried, read_carried
 from bot.slack.text import INPUT, MODAL_TITLE, PIECE, mrkdwn, pieces, plain
 from desk.model import Verb
@@ -116,7 +116,7 @@ def edit_view(
         blocks.append({"type": "actions", "elements": [_take_over(form.carried)]})
     if theirs:
         blocks += [context("*The draft as it is now*"), *words(theirs)]
-    blocks.append(context(mrkdwn(form.head)))
+    blocks += [beside("", plain(form.head, HEAD))] if form.head else []
     blocks += [_input(form, i, part, len(parts)) for i, part in enumerate(parts)]
     blocks.append(_send_box(form, sends))
     return {

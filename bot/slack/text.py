@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from bot.card import clean, clip
@@ -36,6 +37,9 @@ WORD_JOINER = "\u2060"
 TYPED = re.compile(r"\b((?:show|why) \d+)")
 UTC_ZONE = ZoneInfo("UTC")
 
+Run = dict[str, Any]
+"""A part of rich text."""
+
 
 def mrkdwn(text: str, limit: int = SECTION) -> str:
     """Literal text for a mrkdwn object: nothing in it can become a mention or link, times are shown
@@ -65,6 +69,24 @@ def _date(seconds: int) -> str:
 def typed(text: str, limit: int = SECTION) -> str:
     """Like ``mrkdwn``, with the commands it names as one types them here."""
     return TYPED.sub(rf"`{COMMAND} \1`", mrkdwn(text, limit))
+
+
+def runs(text: str) -> list[Run]:
+    """Text as the elements of rich text, which takes no markup: the words stay what they are, and
+    times are shown in the reader's zone."""
+    # https://docs.slack.dev/reference/block-kit/blocks/rich-text-block#date-element-type
+    parts = MARK.split(text)
+    found: list[Run] = []
+    for i, part in enumerate(parts):
+        if i % 2:
+            seconds = int(part)
+            clock = _clock(seconds, UTC_ZONE)
+            found.append(
+                {"type": "date", "timestamp": seconds, "format": "{time}", "fallback": clock}
+            )
+        elif said := clean(part):
+            found.append({"type": "text", "text": said})
+    return found
 
 
 def plain(text: str, limit: int, zone: ZoneInfo = UTC_ZONE) -> str:

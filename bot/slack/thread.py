@@ -15,7 +15,7 @@ import structlog
 
 from bot.board import POST_INTERVAL
 from bot.card import clean
-from bot.slack.draw import Block, Message, block_of, context, literal
+from bot.slack.draw import Block, Message, beside, block_of, context, literal
 from bot.slack.post import pause, translated
 from bot.slack.text import PIECE, mrkdwn, pieces, plain
 from desk.errors import Permanent, Transient
@@ -38,7 +38,7 @@ def draw_mail(email: Email) -> list[Message]:
     """A whole mail: who and when, its text as it is, its attachments."""
     parsed = email.parsed
     who = clean(str(parsed.sender))
-    head = context(f"*{mrkdwn(who, 300)}* · {mrkdwn(when(email.received_at))}")
+    head = beside(mrkdwn(when(email.received_at)), plain(who, 300))
     text = plain(clean(parsed.text).strip(), len(parsed.text)) or "(the mail has no text)"
     parts = [block_of(literal(part)) for part, _ in pieces(text, PIECE) if part]
     room = PER_MESSAGE * MAX_MESSAGES
@@ -61,7 +61,7 @@ def _foot(attachments: tuple[Attachment, ...], whole: int) -> Iterator[Block]:
         )
     if attachments:
         named = ", ".join(f"{clean(a.name)} ({_size(a.size)})" for a in attachments)
-        yield context(f":paperclip: {mrkdwn(named, 1500)}")
+        yield beside(":paperclip:", plain(named, 1500))
 
 
 def _size(count: int) -> str:

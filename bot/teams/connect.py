@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,20 +20,19 @@ from bot.teams.draw import (
     Json,
     card_answer,
     draw_card,
-    draw_noted,
     draw_pointer,
-    draw_question,
     draw_text,
     text_answer,
     with_card,
 )
 from bot.teams.post import TeamsChat
+from bot.teams.pressed import Pressed, drawn, typed
 from bot.teams.read_action import Doing, Turn, read_turn
 from bot.teams.wire import TeamsWire
 from desk import access
 from desk.actions import Actions, Result
 from desk.errors import DeskError, Refused, Transient
-from desk.model import Network, Place, User, Verb
+from desk.model import Network, Place, User
 from desk.settings import TeamsSettings
 from desk.store import Store
 
@@ -46,6 +44,8 @@ PATIENCE = 0.7
 
 WORKING = "Still at it: the card follows."
 NOT_REACHED = "The desk cannot reach its records just now. Nothing was done: try again in a moment."
+WRITTEN = "I have written to you."
+UNREACHABLE = "I cannot write to you in private: open a chat with Maildesk first."
 HELLO = "Maildesk is here. Type  help  to see what it can do."
 HELLO_ALL = (
     "Maildesk is here. Write  @Maildesk help  to see what it can do."
@@ -55,18 +55,6 @@ HELLO_ALL = (
 
 class Unlinked(Refused):
     """Nobody of ours; the message names their address and is for them alone."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pressed:
-    """What came of a press: how the card is now, words for the presser, and whether these ask.
-    ``in_public`` is said instead of words that are for nobody else."""
-
-    press: Press | None = None
-    card: Card | None = None
-    note: str = ""
-    is_question: bool = False
-    in_public: str = ""
 
 
 class Teams:
@@ -144,12 +132,29 @@ class Teams:
     async def _typed(self, turn: Turn) -> None:
         try:
             user = await self._user(turn)
-            reply = await self._commands.run(user, turn.text, turn.key)
-            await self._reply(turn, reply)
+            if turn.is_private or read_command(turn.text).word == "help":
+                await self._reply(turn, await self._commands.run(user, turn.text, turn.key))
+            else:
+                await self._say(turn, await self._typed_in_public(turn, user))
         except Unlinked as error:
             await self.chat.whisper(turn, str(error), unlinked(""))
         except DeskError as error:
             await self._say(turn, sentence(error))
+
+    async def _typed_in_public(self, turn: Turn, user: User) -> str:
+        """What the others may read. Rights are checked for the one who asks, so the answer goes to
+        the chat with them alone; where there is none, nothing is done."""
+        try:
+            there = await self.chat.private(turn)
+        except DeskError as error:
+            return unreachable(error)
+        await self.chat.remember(there)
+        reply = await self._commands.run(user, turn.text, turn.key)
+        try:
+            await self._reply(there, reply)
+        except DeskError as error:
+            return unreachable(error)
+        return WRITTEN
 
     async def _reply(self, turn: Turn, reply: Reply) -> None:
         if reply.text:
@@ -260,21 +265,6 @@ class Teams:
         return user
 
 
-def typed(pressed: Pressed) -> str:
-    """The reply that was written and not saved."""
-    press = pressed.press
-    return press.text if press and pressed.note and press.verb is Verb.EDIT else ""
-
-
-def drawn(pressed: Pressed, card: Card) -> Json:
-    """The card as its presser is shown it."""
-    if pressed.press is None or not pressed.note:
-        return draw(card)
-    if pressed.is_question:
-        return draw_question(card, pressed.note, pressed.press)
-    return draw_noted(card, pressed.note, typed(pressed))
-
-
 async def _logged(work: Coroutine[Any, Any, Any]) -> Any:
     """Nobody waits for what is begun: what goes wrong there is logged."""
     try:
@@ -282,6 +272,11 @@ async def _logged(work: Coroutine[Any, Any, Any]) -> Any:
     except DeskError as error:
         log.warning("not done in Teams", error=str(error))
         return None
+
+
+def unreachable(error: DeskError) -> str:
+    log.warning("not answered in private in Teams", error=str(error))
+    return UNREACHABLE
 
 
 def sentence(error: DeskError) -> str:

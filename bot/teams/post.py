@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
 
 from bot.card import Card
@@ -43,9 +43,15 @@ class TeamsChat:
             await self.wire.post(turn.reference, words)
             return
         try:
-            await self.wire.post(await self.wire.private(turn.reference, turn.account), words)
+            await self.wire.post((await self.private(turn)).reference, words)
         except DeskError:
             await self.wire.post(turn.reference, draw_text(in_public, self.zone))
+
+    async def private(self, turn: Turn) -> Turn:
+        """The same, as if it had come from the chat with this person alone."""
+        reference = await self.wire.private(turn.reference, turn.account)
+        channel = str(reference["conversation"]["id"])
+        return replace(turn, channel=channel, is_private=True, reference=reference)
 
     # -- where conversations are
 

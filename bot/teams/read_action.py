@@ -58,7 +58,7 @@ def read_turn(activity: Payload) -> Turn:
         channel=channel,
         person=text_at(sender, "aadObjectId") or text_at(sender, "id"),
         account=text_at(sender, "id"),
-        is_private=kind in ("", "personal"),
+        is_private=kind == "personal",
         text=_line(activity),
         data=_data(activity),
         message=text_at(activity, "replyToId"),

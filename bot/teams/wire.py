@@ -189,7 +189,11 @@ class TeamsWire:
             "channelData": {"tenant": {"id": tenant}},
         }
         made = await self._call(reference, lambda c: c.conversations.create_conversation(wanted))
-        return {**reference, "conversation": {"id": made.id, "tenantId": tenant}}
+        id, kind = str(made.id or ""), "personal"
+        return {
+            **reference,
+            "conversation": {"id": id, "tenantId": tenant, "conversationType": kind},
+        }
 
     async def _call(self, reference: Json, call: Callable[[Any], T]) -> T:
         """Transient, Throttled, Gone or Permanent when it does not work."""

@@ -15,6 +15,7 @@ import aiohttp
 from aiohttp import web
 
 from bot.board import Board, Route
+from bot.card import ticket_card
 from bot.commands import Commands
 from bot.identity import Identity
 from bot.teams.connect import PATH, Teams
@@ -45,6 +46,8 @@ class Connector:
     """By id."""
     calls: list[tuple[str, str]] = field(default_factory=list)
     refuse: tuple[int, dict[str, str]] | None = None
+    refused: str = ""
+    """Only paths that end with this are refused; empty means all."""
     seconds: float = 0.0
     ids: Any = field(default_factory=count)
 
@@ -89,7 +92,7 @@ class Connector:
     async def _answer(self, request: web.Request, body: Json) -> web.Response:
         self.calls.append((request.method, request.path))
         await asyncio.sleep(self.seconds)
-        if self.refuse is None:
+        if self.refuse is None or not request.path.endswith(self.refused):
             return web.json_response(body)
         status, headers = self.refuse
         return web.json_response({"error": {"code": "No"}}, status=status, headers=headers)
@@ -104,9 +107,12 @@ class TeamsUser:
     connector: Connector
     channel: str = GROUP
     ids: Any = field(default_factory=count)
+    kind: str | None = None
+    """The type of the conversation, when its name does not tell."""
 
     def activity(self, type: str, **more: object) -> Json:
         kind = "personal" if self.channel.startswith("a:") else "channel"
+        kind = kind if self.kind is None else self.kind
         return {
             "type": type,
             "id": f"{self.name}-{next(self.ids)}",
@@ -118,7 +124,7 @@ class TeamsUser:
                 "id": self.channel,
                 "conversationType": kind,
                 "tenantId": TENANT,
-                "isGroup": kind == "channel",
+                "isGroup": kind != "personal",
             },
             "channelData": {"tenant": {"id": TENANT}},
             **more,
@@ -206,13 +212,25 @@ class TeamsOffice:
         return TeamsUser(name, self.bot, self.connector, channel)
 
     async def shown(self, user: TeamsUser) -> tuple[str, Json]:
-        """``show`` in this user's conversation: the message's id and the card."""
+        """A card in this user's conversation: the message's id and the card. A private chat gets it
+        by ``show``, a channel as its route posts it."""
         before = set(self.connector.messages)
-        await user.say(f"show {self.scene.ticket.id}")
+        if user.channel.startswith("a:"):
+            await user.say(f"show {self.scene.ticket.id}")
+        else:
+            await self._routed(user)
         await happens(lambda: self._new_card(before))
         id = self._new_card(before)
         await self._recorded(id)
         return id, card_of(self.connector.messages[id])
+
+    async def _routed(self, user: TeamsUser) -> None:
+        assert (await user.send(user.activity("conversationUpdate")))[0] == 200
+        while not await self.store.conversation_reference(Network.TEAMS, user.channel):  # noqa: ASYNC110 - records do not call back
+            await asyncio.sleep(0.02)
+        view = await self.store.view(self.scene.ticket.id)
+        card = ticket_card(view, self.store.clock.now())
+        await self.board.post(view.ticket.id, Network.TEAMS, user.channel, card)
 
     async def _recorded(self, message: str) -> None:
         deadline = time.monotonic() + 8

@@ -48,16 +48,59 @@ def note(answer: Json) -> str:
 # -- lines
 
 
-async def test_lines_are_answered_where_they_were_written(office: TeamsOffice) -> None:
+async def test_help_is_answered_where_it_was_asked_for(office: TeamsOffice) -> None:
     ann = office.user("ann", f"{GROUP};messageid=17")
     await ann.say("help")
     await office.says("the tickets that wait", ann.channel)
-    await ann.say("queue")
-    await office.says("Nobody in our office can log in", ann.channel)
+
+
+@pytest.mark.parametrize("line", ["queue", "show 1", "why 1", "next", "1 claim", "hello"])
+@pytest.mark.parametrize("kind", ["channel", "groupChat", ""])
+async def test_what_is_asked_for_in_public_is_answered_in_private(
+    office: TeamsOffice, line: str, kind: str
+) -> None:
+    ann = office.user("ann", f"{GROUP};messageid=17")
+    ann.kind = kind
+    await ann.say(line)
+    await office.says("I have written to you.", ann.channel)
+    assert office.texts("a:ann")
+    assert office.texts(ann.channel) == ["I have written to you."]
+    places = await office.store.places(office.scene.ticket.id)
+    assert {place.channel for place in places} <= {"a:ann"}
+
+
+async def test_a_card_that_was_asked_for_in_public_lives_on_in_private(office: TeamsOffice) -> None:
+    await office.user("ann", f"{GROUP};messageid=17").say("show 1")
+    await office.says("I have written to you.")
+    (place,) = await office.store.places(office.scene.ticket.id)
+    ann = office.user("ann", place.channel)
+    await ann.press(action(office.card(place.message), "Claim"), place.message)
+    await office.reads(place.message, "Claimed by")
+    await ann.say("1 approve")
+    await office.says("#1: Approved by Ann", "a:ann")
+    await office.reads(place.message, "Approved by Ann")
+
+
+@pytest.mark.parametrize("refused", ["/v3/conversations", "/a:ann/activities"])
+async def test_who_cannot_be_written_to_in_private_is_told_what_to_do(
+    office: TeamsOffice, refused: str
+) -> None:
+    office.connector.refuse, office.connector.refused = (403, {}), refused
+    await office.user("ann").say("show 1")
+    await office.says("I cannot write to you in private: open a chat with Maildesk first.", GROUP)
+    assert len(office.texts()) == 1
+    assert not await office.store.places(office.scene.ticket.id)
+
+
+async def test_nothing_is_done_for_who_cannot_be_answered(office: TeamsOffice) -> None:
+    office.connector.refuse, office.connector.refused = (403, {}), "/v3/conversations"
+    await office.user("ann").say("1 approve")
+    await office.says("I cannot write to you in private", GROUP)
+    assert (await office.response()).state is ResponseState.DRAFT
 
 
 async def test_a_command_is_seen_on_the_card_that_is_there(office: TeamsOffice) -> None:
-    ann = office.user("ann")
+    ann = office.user("ann", "a:ann")
     id, _ = await office.shown(ann)
     await ann.say("1 approve")
     await office.says("#1: Approved by Ann")
@@ -66,7 +109,7 @@ async def test_a_command_is_seen_on_the_card_that_is_there(office: TeamsOffice) 
 
 
 async def test_of_two_cards_in_one_conversation_the_newer_one_lives(office: TeamsOffice) -> None:
-    ann = office.user("ann")
+    ann = office.user("ann", "a:ann")
     first, _ = await office.shown(ann)
     second, _ = await office.shown(ann)
     await office.reads(first, "shown again below")
@@ -280,9 +323,14 @@ async def test_another_organisation_does_not_say_who_is_ours(store: Store) -> No
 async def test_rights_come_from_the_records_and_not_from_the_button(office: TeamsOffice) -> None:
     ann = office.user("ann")
     id, card = await office.shown(ann)
+    await office.scene.actions.act(await office.scene.request(Verb.APPROVE))
+    for verb in (Verb.SEND, Verb.LOSE):
+        async with office.store.change() as change:
+            await change.move_response(await office.response(), verb)
     data = {**action(card, "Claim")["data"], "verb": "send_again", "confirmed": True}
     answer = await ann.press({"data": data}, id)
     assert "Only a manager can do this" in words(answer["value"])
+    assert (await office.response()).state is ResponseState.UNKNOWN
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest_asyncio
 
 from bot.adaptive import draw
 from bot.card import ticket_card
-from desk.model import ResponseState, Role, Verb
+from desk.model import Network, ResponseState, Role, Verb
 from desk.store import Store
 from tests.doubles.playground import EMAILS, PEOPLE, Playground, browsed, playground
 from tests.doubles.teams import TeamsOffice, action, teams_office, words
@@ -104,24 +103,43 @@ async def test_a_colleagues_act_shows_up_and_a_late_press_is_told(day: Day) -> N
         await place.sees("Approved by Alex")
 
 
-async def group_card(day: Day) -> tuple[str, str]:
-    """The ticket is shown in the group chat: its conversation and message."""
+async def in_group(day: Day, line: str) -> str:
+    """Ann writes to Maildesk in the group chat; the conversation's id."""
     config = (await day.place.ask("GET", "/_internal/v1/config"))["config"]
     group, bot = config["groupChats"][0]["id"], config["bot"]
     name = f"<at>{bot['name']}</at>"
-    line = {
+    said = {
         "type": "text",
-        "text": f"{name} show 1",
+        "text": f"{name} {line}",
         "textFormat": "plain",
         "from": {"id": PEOPLE["ann"]},
         "mentions": [{"mentioned": bot, "text": name}],
     }
-    await day.place.ask("POST", f"/_conversation/v1/conversations/{group}/messages", line)
-    deadline = time.monotonic() + 15
-    while not (places := await day.office.store.places(day.office.scene.ticket.id)):
-        assert time.monotonic() < deadline, "no card in the group"
-        await asyncio.sleep(0.05)
-    return places[0].channel, places[0].message
+    await day.place.ask("POST", f"/_conversation/v1/conversations/{group}/messages", said)
+    return str(group)
+
+
+async def group_card(day: Day) -> tuple[str, str]:
+    """The ticket is shown in the group chat, as a route does it: conversation and message."""
+    group = await in_group(day, "help")
+    async with asyncio.timeout(15):
+        while not await day.office.store.conversation_reference(Network.TEAMS, group):  # noqa: ASYNC110 - records do not call back
+            await asyncio.sleep(0.05)
+    view = await day.office.store.view(day.office.scene.ticket.id)
+    card = ticket_card(view, day.office.store.clock.now())
+    await day.office.board.post(view.ticket.id, Network.TEAMS, group, card)
+    (place,) = await day.office.store.places(view.ticket.id)
+    return place.channel, place.message
+
+
+async def test_what_is_asked_for_in_a_group_arrives_in_the_personal_chat(day: Day) -> None:
+    async with browsed(day.place) as place:
+        group = await in_group(day, "show 1")
+        await place.sees("Approve & send")
+        await place.click("Approve & send")
+        await place.sees("Approved by Alex, leaves at")
+        (known,) = await day.office.store.places(day.office.scene.ticket.id)
+        assert known.channel != group
 
 
 async def test_of_three_who_approve_at_once_in_a_group_one_does(day: Day) -> None:

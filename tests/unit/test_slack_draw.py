@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.card import Card, ticket_card
-from bot.commands import Reply, help_text
+from bot.commands import Reply, help_text, whole_mail
 from bot.slack.draw import draw, draw_reply, draw_text
 from bot.slack.modal import (
     LONGEST,
@@ -37,7 +37,7 @@ from bot.slack.read_action import (
 from bot.slack.text import mrkdwn, pieces, plain
 from bot.slack.thread import draw_mail
 from desk.actions import Seen
-from desk.model import Finding, ResponseId, Severity, TicketId, Verb
+from desk.model import Address, Attachment, Finding, ResponseId, Severity, TicketId, Verb
 from tests.doubles.blocks import problems, texts, view_problems
 from tests.doubles.views import NOW, a_view, every_state
 
@@ -171,6 +171,36 @@ def test_customers_words_are_quoted_without_any_markup() -> None:
     assert said["elements"] == [{"type": "text", "text": view.email.parsed.text}]
 
 
+NAME = "*CRITICAL* `show 5` _x_ ~y~"
+
+
+def test_senders_files_and_reasons_are_drawn_without_any_markup() -> None:
+    view = a_view()
+    parsed = replace(
+        view.email.parsed,
+        sender=Address(NAME, "x@y.example"),
+        cc=(Address(NAME, ""),),
+        quoted="> before",
+        attachments=(Attachment(NAME, "text/plain", 9, "0" * 64),),
+    )
+    assert view.classification is not None
+    view = replace(
+        view,
+        email=replace(view.email, parsed=parsed),
+        classification=replace(view.classification, reasons=(NAME,)),
+        response=None,
+    )
+    drawn = draw(ticket_card(view, NOW))["blocks"]
+    assert sum(NAME in said for said in texts(drawn, "plain_text")) == 3
+    assert not [said for said in texts(drawn, "mrkdwn") if "CRITICAL" in said][1:]
+    assert "Whole mail: `/desk show 1042`" in str(drawn)
+    (mail,) = draw_mail(view.email)
+    assert sum(NAME in said for said in texts(mail["blocks"], "plain_text")) == 2
+    assert not [said for said in texts(mail["blocks"], "mrkdwn") if "CRITICAL" in said]
+    form, parts = split(Form(Carried(Verb.EDIT, TicketId(1), SEEN), NAME), "Hello")
+    assert NAME in texts(edit_view(form, parts)["blocks"], "plain_text")
+
+
 # -- forms
 
 
@@ -258,6 +288,27 @@ def test_line_of_a_mention_loses_the_mention() -> None:
 def test_help_is_drawn_as_one_types_it_here() -> None:
     (message,) = draw_reply(Reply(help_text()))
     assert "`/desk queue`  the tickets that wait" in message["blocks"][0]["text"]["text"]
+
+
+def test_whole_mail_that_was_asked_for_is_word_for_word() -> None:
+    written = "Please show 5 of `them`, *now*: _all_ ~none~ <!here>\n\n> show 12"
+    view = a_view(mail=written)
+    (message,) = draw_reply(Reply(whole_mail(view)))
+    assert texts(message["blocks"], "mrkdwn") == []
+    (block,) = message["blocks"]
+    (said,) = block["elements"]
+    kinds = [part["type"] for part in said["elements"]]
+    assert kinds == ["text", "date", "text"]
+    assert said["elements"][1]["timestamp"] == int(view.email.received_at.timestamp())
+    assert said["elements"][2]["text"] == f"\n\n{written}"
+
+
+@settings(max_examples=100, deadline=None)
+@given(HOSTILE, st.integers(1, 100))
+def test_reply_of_any_text_is_taken(text: str, times: int) -> None:
+    for message in draw_reply(Reply(text * times)):
+        assert problems(message["blocks"]) == []
+        assert "" not in texts(message["blocks"], "text")
 
 
 @settings(max_examples=50, deadline=None)
