@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
@@ -20,7 +21,7 @@ from bot.web import listen, web_app
 from cli import parts
 from desk.actions import Actions
 from desk.metrics import Metrics
-from desk.model import Network, TicketState
+from desk.model import Network, TicketState, Urgency
 from desk.settings import Settings
 from desk.store import Store
 from workers.queue import RedisQueue
@@ -43,6 +44,26 @@ class Holder(Protocol):
     def queue(self) -> RedisQueue: ...
     @property
     def metrics(self) -> Metrics: ...
+
+
+class Door(Protocol):
+    """A chat network as connected."""
+
+    @property
+    def chat(self) -> Chat: ...
+    def routes(self) -> list[web.RouteDef]: ...
+    async def run(self) -> None: ...
+
+
+class ChatSettings(Protocol):
+    """What the settings of every network say."""
+
+    @property
+    def channel(self) -> str: ...
+    @property
+    def managers_channel(self) -> str: ...
+    @property
+    def post_from(self) -> Urgency: ...
 
 
 @dataclass(slots=True)
@@ -80,8 +101,9 @@ async def opened_doors(desk: Holder) -> AsyncIterator[Doors]:
     console = Console(desk.store, actions, commands, hub, SCRIPTS, hosts(settings))
     networks = Networks()
     board = Board(desk.store, networks.chats, networks.routes, networks.managers, hub.publish)
-    connect_slack(settings, networks, desk.store, actions, commands, board)
-    connect_teams(settings, networks, desk.store, actions, commands, board)
+    held = Joined(desk.store, actions, commands, board, Identity(desk.store), settings.zone)
+    for network, door, given in configured(settings, held):
+        join(networks, network, door, given)
     app = web_app(
         [*console.routes(), *networks.web],
         desk.metrics,
@@ -102,50 +124,40 @@ def hosts(settings: Settings) -> Sequence[str]:
     return ("127.0.0.1", "localhost", "[::1]", settings.host)
 
 
-def connect_slack(
-    settings: Settings,
-    networks: Networks,
-    store: Store,
-    actions: Actions,
-    commands: Commands,
-    board: Board,
-) -> None:
-    given = settings.slack
-    if not given.bot_token.get_secret_value():
-        return
-    from bot.slack.connect import Slack
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """What every network is built from."""
 
-    slack = Slack(given, store, actions, commands, board, Identity(store), settings.zone)
-    networks.chats[Network.SLACK] = slack.chat
-    networks.web += slack.routes()
-    networks.background.append(slack.run)
+    store: Store
+    actions: Actions
+    commands: Commands
+    board: Board
+    identity: Identity
+    zone: ZoneInfo
+
+
+def configured(settings: Settings, desk: Joined) -> Iterator[tuple[Network, Door, ChatSettings]]:
+    """The networks that the settings turn on; their libraries are imported only then."""
+    held = (desk.store, desk.actions, desk.commands, desk.board, desk.identity, desk.zone)
+    if settings.slack.bot_token.get_secret_value():
+        from bot.slack.connect import Slack
+
+        yield Network.SLACK, Slack(settings.slack, *held), settings.slack
+    if settings.teams.app_id or settings.teams.is_local_test:
+        from bot.teams.connect import Teams
+
+        yield Network.TEAMS, Teams(settings.teams, *held), settings.teams
+
+
+def join(networks: Networks, network: Network, door: Door, given: ChatSettings) -> None:
+    """A network's chat, its web routes, its background work, and where it is told what."""
+    networks.chats[network] = door.chat
+    networks.web += door.routes()
+    networks.background.append(door.run)
     if given.channel:
-        networks.routes.append(Route(Network.SLACK, given.channel, given.post_from))
+        networks.routes.append(Route(network, given.channel, given.post_from))
     if given.managers_channel:
-        networks.managers.append(Route(Network.SLACK, given.managers_channel))
-
-
-def connect_teams(
-    settings: Settings,
-    networks: Networks,
-    store: Store,
-    actions: Actions,
-    commands: Commands,
-    board: Board,
-) -> None:
-    given = settings.teams
-    if not given.app_id and not given.is_local_test:
-        return
-    from bot.teams.connect import Teams
-
-    teams = Teams(given, store, actions, commands, board, Identity(store), settings.zone)
-    networks.chats[Network.TEAMS] = teams.chat
-    networks.web += teams.routes()
-    networks.background.append(teams.run)
-    if given.channel:
-        networks.routes.append(Route(Network.TEAMS, given.channel, given.post_from))
-    if given.managers_channel:
-        networks.managers.append(Route(Network.TEAMS, given.managers_channel))
+        networks.managers.append(Route(network, given.managers_channel))
 
 
 async def refresh(desk: Holder) -> None:

@@ -7,8 +7,6 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 
-import orjson
-
 from cli import output, parts
 from cli.output import Record
 from cli.parts import Knowledge
@@ -62,11 +60,10 @@ async def remove(settings: Settings, name: str) -> Record:
 async def evaluated(settings: Settings, file: str) -> Record:
     """Rows of question and article, as JSON lines."""
     rows = []
-    for number, line in enumerate(output.read(file).decode("utf-8").splitlines(), 1):
+    for number, given in enumerate(output.json_lines(file), 1):
         try:
-            given = orjson.loads(line)
             rows.append(Row(str(given["question"]), str(given["article"])))
-        except (orjson.JSONDecodeError, KeyError, TypeError):
+        except (KeyError, TypeError):
             raise Misconfigured(
                 f"{file}, line {number}: write an object with question and article"
             ) from None

@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-import orjson
-
 from cli import output, parts
 from cli.output import Record
 from cli.records import mailbox_settings
-from desk.errors import Misconfigured
 from desk.model import Classification, Draft, Kind, ParsedEmail
 from desk.rules import Rule, raised, tempered
 from desk.settings import Settings
@@ -141,11 +138,6 @@ def drafted(draft: Draft | None) -> Record:
 
 async def evaluate_file(settings: Settings, task: str, file: str) -> Record:
     """Rows of text and label, as JSON lines."""
-    rows = []
-    for number, line in enumerate(output.read(file).decode("utf-8").splitlines(), 1):
-        try:
-            rows.append(orjson.loads(line))
-        except orjson.JSONDecodeError:
-            raise Misconfigured(f"{file}, line {number}: this is not JSON") from None
+    rows = output.json_lines(file)
     classifier = await opened_classifier(settings, await parts.opened_encoder(settings))
     return await evaluate(task, rows, classifier)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-from desk.errors import DeskError, Permanent
+from desk.errors import DeskError, Misconfigured, Permanent
 
 Record = dict[str, object]
 
@@ -46,6 +47,17 @@ async def run(
         except DeskError as error:
             record = {"error": str(error)}
         show([record], is_json)
+
+
+def json_lines(file: str) -> list[Any]:
+    """Misconfigured names the line that is not JSON."""
+    rows = []
+    for number, line in enumerate(read(file).decode("utf-8", "replace").splitlines(), 1):
+        try:
+            rows.append(orjson.loads(line))
+        except orjson.JSONDecodeError:
+            raise Misconfigured(f"{file}, line {number}: this is not JSON") from None
+    return rows
 
 
 def read(file: str) -> bytes:

@@ -9,12 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, Table, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy import Select, func, insert, select, update
 
-from desk import audit, records
-from desk.errors import Conflict, Permanent, Refused
+from desk import records
+from desk.errors import Refused
 from desk.model import (
     LIVE,
     RESPONSE_MOVES,
@@ -26,40 +24,27 @@ from desk.model import (
     Envelope,
     Mailbox,
     MailboxId,
-    Network,
     ParsedEmail,
-    Place,
     Response,
     ResponseId,
     ResponseState,
-    Role,
     Step,
     Ticket,
     TicketId,
     TicketState,
     Urgency,
-    User,
-    UserId,
     Verb,
 )
-from desk.ports import Clock
+from desk.registry import Registry
+from desk.rows import inserted
 from desk.tables import (
-    action_keys,
-    cards,
     classifications,
-    conversations,
     dead_letters,
     emails,
-    escalations,
-    identities,
-    knowledge_base,
     mailboxes,
-    read_columns,
     responses,
     tickets,
-    users,
 )
-from desk.vault import Vault
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,30 +59,22 @@ class Received:
     subject_key: str
 
 
-class Change:
+class Change(Registry):
     """Made by ``Store.change``; commits when its block ends, and not at all when it raises."""
-
-    def __init__(
-        self, connection: AsyncConnection, vault: Vault, clock: Clock, actor: UserId | None
-    ) -> None:
-        self.connection = connection
-        self.vault = vault
-        self.now = clock.now()
-        self.actor = actor
 
     # -- reading inside of the transaction
 
     async def ticket(self, id: TicketId) -> Ticket:
-        return records.ticket(await self._row(tickets, id), self.vault)
+        return records.ticket(await self.row(tickets, id), self.vault)
 
     async def response(self, id: ResponseId) -> Response:
-        return records.response(await self._row(responses, id), self.vault)
+        return records.response(await self.row(responses, id), self.vault)
 
     async def email(self, id: EmailId) -> Email:
-        return records.email(await self._row(emails, id), self.vault)
+        return records.email(await self.row(emails, id), self.vault)
 
     async def mailbox(self, id: MailboxId) -> Mailbox:
-        return records.mailbox(await self._row(mailboxes, id))
+        return records.mailbox(await self.row(mailboxes, id))
 
     async def live_response(self, id: TicketId) -> Response | None:
         """The response of a ticket that still wants something."""
@@ -166,7 +143,7 @@ class Change:
             "score": score,
         }
         sealed = {"subject": received.parsed.subject, "instruction": ""}
-        id = await self._insert_sealed(tickets, row, sealed)
+        id = await self.insert_sealed(tickets, row, sealed)
         return await self.ticket(TicketId(id))
 
     async def receive(self, ticket: Ticket, received: Received) -> Email:
@@ -183,7 +160,7 @@ class Change:
             "received_at": received.received_at,
             "raw": b"",
         }
-        id = await self._insert_sealed(emails, row, received.parsed)
+        id = await self.insert_sealed(emails, row, received.parsed)
         raw = self.vault.seal(received.raw, f"emails.raw:{id}")
         await self.connection.execute(update(emails).where(emails.c.id == id).values(raw=raw))
         await self.move_ticket(ticket, Verb.RECEIVE, email=id)
@@ -215,13 +192,13 @@ class Change:
             ticket, **{**changes, "version": ticket.version + 1, "updated_at": self.now}
         )
         row = records.ticket_row(changed, self.vault)
-        await self._compare_and_set(tickets, ticket.id, ticket.version, row)
-        await self._audit(verb, f"ticket:{ticket.id}", ticket.id, detail)
+        await self.compare_and_set(tickets, ticket.id, ticket.version, row)
+        await self.audit(verb, f"ticket:{ticket.id}", ticket.id, detail)
         return changed
 
     async def classify(self, email: EmailId, known: Classification) -> None:
         row = {**records.classification_row(known), "email_id": email, "created_at": self.now}
-        await self._insert_sealed(classifications, row, {"reasons": known.reasons})
+        await self.insert_sealed(classifications, row, {"reasons": known.reasons})
 
     # -- responses
 
@@ -242,7 +219,7 @@ class Change:
         )
         row = {**records.response_row(new, self.vault), "sealed": b""}
         result = await self.connection.execute(insert(responses).values(row))
-        made = replace(new, id=ResponseId(_inserted(result)))
+        made = replace(new, id=ResponseId(inserted(result)))
         sealed = records.response_row(made, self.vault)["sealed"]
         await self.connection.execute(
             update(responses).where(responses.c.id == made.id).values(sealed=sealed)
@@ -268,115 +245,17 @@ class Change:
         )
         changed = replace(changed, hash=records.envelope_hash(changed.envelope))
         row = records.response_row(changed, self.vault)
-        await self._compare_and_set(responses, response.id, response.version, row)
+        await self.compare_and_set(responses, response.id, response.version, row)
         await self.connection.execute(
             update(tickets)
             .where(tickets.c.id == response.ticket_id)
             .values(version=tickets.c.version + 1, updated_at=self.now)
         )
         said = {"hash": changed.hash, **detail}
-        await self._audit(verb, f"response:{response.id}", response.ticket_id, said)
+        await self.audit(verb, f"response:{response.id}", response.ticket_id, said)
         return changed
 
-    # -- cards
-
-    async def record_place(self, id: TicketId, place: Place) -> None:
-        """Remember where a card is shown; one row per ticket, network and channel."""
-        row = {
-            "ticket_id": id,
-            "network": place.network.value,
-            "channel": place.channel,
-            "message": place.message,
-            "version": place.version,
-            "posted_at": self.now,
-        }
-        keys = ["ticket_id", "network", "channel"]
-        await self._upsert(cards, row, keys, ["message", "version"])
-
-    async def record_shown(self, id: TicketId, version: int) -> None:
-        """All cards of a ticket show at least this version."""
-        await self.connection.execute(
-            update(tickets)
-            .where(tickets.c.id == id, tickets.c.shown_version < version)
-            .values(shown_version=version)
-        )
-
-    # -- escalations
-
-    async def escalate(self, ticket: Ticket, rung: str) -> bool:
-        """Note that the managers are to be told; False when that was noted before."""
-        row = {
-            "ticket_id": ticket.id,
-            "rung": rung,
-            "clock": 0,
-            "due_at": ticket.due_at or self.now,
-        }
-        keys = ["ticket_id", "rung", "clock"]
-        is_new = await self._insert_or_ignore(escalations, row, keys)
-        if is_new:
-            await self._audit("escalate", f"ticket:{ticket.id}", ticket.id, {"rung": rung})
-        return is_new
-
-    async def record_fired(self, id: int) -> None:
-        """The managers were told."""
-        await self.connection.execute(
-            update(escalations).where(escalations.c.id == id).values(fired_at=self.now)
-        )
-
-    # -- the rest
-
-    async def first_time(self, key: str) -> bool:
-        """False when an action with this key was taken already (networks deliver twice)."""
-        row = {"key": key, "at": self.now}
-        return await self._insert_or_ignore(action_keys, row, ["key"])
-
-    async def add_user(self, email: str, name: str, role: Role, team: str = "") -> User:
-        row = {
-            "email_index": self.vault.blind(email),
-            "role": role.value,
-            "team": team,
-            "created_at": self.now,
-        }
-        query = select(users.c.id).where(users.c.email_index == row["email_index"])
-        if (await self.connection.execute(query)).first():
-            raise Refused(f"{email} is a user already")
-        id = UserId(await self._insert_sealed(users, row, {"email": email, "name": name}))
-        await self._audit("add_user", f"user:{id}", None, {"role": role.value, "team": team})
-        return User(id, email, name, role, team)
-
-    async def link(self, user: UserId, network: Network, external_id: str) -> None:
-        """Somebody on a network is this user."""
-        row = {"network": network.value, "external_id": external_id, "user_id": user}
-        await self._upsert(identities, row, ["network", "external_id"], ["user_id"])
-        await self._audit("link", f"user:{user}", None, {"network": network.value})
-
-    async def save_conversation(self, network: Network, channel: str, reference: str) -> None:
-        """What a network needs to post to a channel by itself."""
-        sealed = records.seal(self.vault, reference, f"conversations.sealed:{network}:{channel}")
-        row = {"network": network.value, "channel": channel, "sealed": sealed}
-        await self._upsert(conversations, row, ["network", "channel"], ["sealed"])
-
-    async def add_mailbox(self, name: str, address: str, kind: str, team: str = "") -> Mailbox:
-        """The mailbox of this name, made or brought up to date."""
-        row = {"name": name, "address": address, "kind": kind, "team": team}
-        full = {**row, "checkpoint": "", "problem": ""}
-        await self._upsert(mailboxes, full, ["name"], ["address", "kind", "team"])
-        query = select(mailboxes).where(mailboxes.c.name == name)
-        return records.mailbox((await self.connection.execute(query)).mappings().one())
-
-    async def save_checkpoint(self, id: MailboxId, checkpoint: str, problem: str = "") -> None:
-        await self.connection.execute(
-            update(mailboxes)
-            .where(mailboxes.c.id == id)
-            .values(checkpoint=checkpoint, problem=problem)
-        )
-
-    async def save_article(self, name: str, title: str, sha256: str, passages: int) -> None:
-        row = {"name": name, "title": title, "sha256": sha256, "passages": passages}
-        full = {**row, "added_at": self.now}
-        await self._upsert(
-            knowledge_base, full, ["name"], ["title", "sha256", "passages", "added_at"]
-        )
+    # -- jobs that are given up
 
     async def bury(self, step: Step, id: int, reason: str, trace: str, tries: int) -> None:
         """A job that is given up; the audit log names it. A mail that cannot be triaged or drafted
@@ -391,7 +270,7 @@ class Change:
             "is_open": True,
         }
         await self.connection.execute(insert(dead_letters).values(row))
-        await self._audit("bury", f"{step}:{id}", None, {"tries": tries})
+        await self.audit("bury", f"{step}:{id}", None, {"tries": tries})
         if step in (Step.TRIAGE, Step.DRAFTING):
             ticket = await self.ticket(TicketId(id))
             if (ticket.state, Verb.GIVE_UP) in TICKET_MOVES:
@@ -405,69 +284,3 @@ class Change:
             .where(dead_letters.c.step.in_(names), dead_letters.c.target == id)
             .values(is_open=False)
         )
-
-    # -- how
-
-    async def _row(self, table: Table, id: int) -> records.Row:
-        query = select(*read_columns(table)).where(table.c.id == id)
-        row = (await self.connection.execute(query)).mappings().one_or_none()
-        if row is None:
-            raise Permanent(f"There is no row {id} in {table.name}")
-        return row
-
-    async def _insert_sealed(self, table: Table, row: Mapping[str, Any], sealed: object) -> int:
-        """A row and its sealed JSON, whose place needs the row's id."""
-        result = await self.connection.execute(insert(table).values({**row, "sealed": b""}))
-        id = _inserted(result)
-        value = records.seal(self.vault, sealed, f"{table.name}.sealed:{id}")
-        await self.connection.execute(update(table).where(table.c.id == id).values(sealed=value))
-        return id
-
-    async def _compare_and_set(
-        self, table: Table, id: int, version: int, row: Mapping[str, Any]
-    ) -> None:
-        result = await self.connection.execute(
-            update(table).where(table.c.id == id, table.c.version == version).values(row)
-        )
-        if result.rowcount != 1:
-            raise Conflict("Somebody was faster; the card shows how it is now")
-
-    async def _upsert(
-        self, table: Table, row: Mapping[str, Any], keys: list[str], changing: list[str]
-    ) -> None:
-        made = self._insert(table).values(row)
-        changes = {name: made.excluded[name] for name in changing}
-        await self.connection.execute(made.on_conflict_do_update(index_elements=keys, set_=changes))
-
-    async def _insert_or_ignore(
-        self, table: Table, row: Mapping[str, Any], keys: list[str]
-    ) -> bool:
-        made = self._insert(table).values(row).on_conflict_do_nothing(index_elements=keys)
-        return (await self.connection.execute(made)).rowcount == 1
-
-    def _insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
-        """Both dialects know ON CONFLICT; the generic insert does not."""
-        is_sqlite = self.connection.dialect.name == "sqlite"
-        return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
-
-    async def _audit(
-        self,
-        verb: Verb | str,
-        subject: str,
-        ticket: TicketId | None,
-        detail: Mapping[str, object],
-    ) -> None:
-        await audit.append(
-            self.connection,
-            at=self.now,
-            actor=self.actor,
-            verb=verb,
-            subject=subject,
-            ticket_id=ticket,
-            detail=detail,
-        )
-
-
-def _inserted(result: Any) -> int:
-    (id,) = result.inserted_primary_key
-    return int(id)

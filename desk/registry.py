@@ -1,0 +1,133 @@
+"""What is kept beside tickets: people, mailboxes, articles, and where cards are shown."""
+
+from __future__ import annotations
+
+from sqlalchemy import select, update
+
+from desk import records
+from desk.errors import Refused
+from desk.model import (
+    Mailbox,
+    MailboxId,
+    Network,
+    Place,
+    Role,
+    Ticket,
+    TicketId,
+    User,
+    UserId,
+)
+from desk.rows import Rows
+from desk.tables import (
+    action_keys,
+    cards,
+    conversations,
+    escalations,
+    identities,
+    knowledge_base,
+    mailboxes,
+    tickets,
+    users,
+)
+
+
+class Registry(Rows):
+    """Writes that no table of moves orders."""
+
+    async def first_time(self, key: str) -> bool:
+        """False when an action with this key was taken already (networks deliver twice)."""
+        row = {"key": key, "at": self.now}
+        return await self.insert_or_ignore(action_keys, row, ["key"])
+
+    async def add_user(self, email: str, name: str, role: Role, team: str = "") -> User:
+        row = {
+            "email_index": self.vault.blind(email),
+            "role": role.value,
+            "team": team,
+            "created_at": self.now,
+        }
+        query = select(users.c.id).where(users.c.email_index == row["email_index"])
+        if (await self.connection.execute(query)).first():
+            raise Refused(f"{email} is a user already")
+        id = UserId(await self.insert_sealed(users, row, {"email": email, "name": name}))
+        await self.audit("add_user", f"user:{id}", None, {"role": role.value, "team": team})
+        return User(id, email, name, role, team)
+
+    async def link(self, user: UserId, network: Network, external_id: str) -> None:
+        """Somebody on a network is this user."""
+        row = {"network": network.value, "external_id": external_id, "user_id": user}
+        await self.upsert(identities, row, ["network", "external_id"], ["user_id"])
+        await self.audit("link", f"user:{user}", None, {"network": network.value})
+
+    async def save_conversation(self, network: Network, channel: str, reference: str) -> None:
+        """What a network needs to post to a channel by itself."""
+        sealed = records.seal(self.vault, reference, f"conversations.sealed:{network}:{channel}")
+        row = {"network": network.value, "channel": channel, "sealed": sealed}
+        await self.upsert(conversations, row, ["network", "channel"], ["sealed"])
+
+    async def add_mailbox(self, name: str, address: str, kind: str, team: str = "") -> Mailbox:
+        """The mailbox of this name, made or brought up to date."""
+        row = {"name": name, "address": address, "kind": kind, "team": team}
+        full = {**row, "checkpoint": "", "problem": ""}
+        await self.upsert(mailboxes, full, ["name"], ["address", "kind", "team"])
+        query = select(mailboxes).where(mailboxes.c.name == name)
+        return records.mailbox((await self.connection.execute(query)).mappings().one())
+
+    async def save_checkpoint(self, id: MailboxId, checkpoint: str, problem: str = "") -> None:
+        await self.connection.execute(
+            update(mailboxes)
+            .where(mailboxes.c.id == id)
+            .values(checkpoint=checkpoint, problem=problem)
+        )
+
+    async def save_article(self, name: str, title: str, sha256: str, passages: int) -> None:
+        row = {"name": name, "title": title, "sha256": sha256, "passages": passages}
+        full = {**row, "added_at": self.now}
+        await self.upsert(
+            knowledge_base, full, ["name"], ["title", "sha256", "passages", "added_at"]
+        )
+
+    # -- cards
+
+    async def record_place(self, id: TicketId, place: Place) -> None:
+        """Remember where a card is shown; one row per ticket, network and channel."""
+        row = {
+            "ticket_id": id,
+            "network": place.network.value,
+            "channel": place.channel,
+            "message": place.message,
+            "version": place.version,
+            "posted_at": self.now,
+        }
+        keys = ["ticket_id", "network", "channel"]
+        await self.upsert(cards, row, keys, ["message", "version"])
+
+    async def record_shown(self, id: TicketId, version: int) -> None:
+        """All cards of a ticket show at least this version."""
+        await self.connection.execute(
+            update(tickets)
+            .where(tickets.c.id == id, tickets.c.shown_version < version)
+            .values(shown_version=version)
+        )
+
+    # -- escalations
+
+    async def escalate(self, ticket: Ticket, rung: str) -> bool:
+        """Note that the managers are to be told; False when that was noted before."""
+        row = {
+            "ticket_id": ticket.id,
+            "rung": rung,
+            "clock": 0,
+            "due_at": ticket.due_at or self.now,
+        }
+        keys = ["ticket_id", "rung", "clock"]
+        is_new = await self.insert_or_ignore(escalations, row, keys)
+        if is_new:
+            await self.audit("escalate", f"ticket:{ticket.id}", ticket.id, {"rung": rung})
+        return is_new
+
+    async def record_fired(self, id: int) -> None:
+        """The managers were told."""
+        await self.connection.execute(
+            update(escalations).where(escalations.c.id == id).values(fired_at=self.now)
+        )
