@@ -81,6 +81,14 @@ class BoardQueue:
                 await asyncio.sleep(0.05)
 
 
+    async def stop(self) -> None:
+        """What cannot be shown any more, because the other side has gone, is left."""
+        if self.showing:
+            _, late = await asyncio.wait(self.showing, timeout=5)
+            for task in late:
+                task.cancel()
+
+
 @dataclass
 class Office:
     store: SlowStore
@@ -172,7 +180,7 @@ async def slack_office(
         ann, omar, zoe = (SlackUser(name, ids[name], door, bot) for name in ("ann", "omar", "zoe"))
         yield Office(store, made, door, queue, board, channel, ann, omar, zoe)
         await slack.settle()
-        await asyncio.gather(*queue.showing)
+        await queue.stop()
 
 
 async def nobody_looks(_: TicketId) -> None:

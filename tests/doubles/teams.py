@@ -302,7 +302,7 @@ async def teams_office(
         connector.url = url
         running = asyncio.create_task(teams.run())
         yield TeamsOffice(store, made, connector, queue, board, teams, f"{bot}{PATH}")
-        await asyncio.gather(*queue.showing)
+        await queue.stop()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
