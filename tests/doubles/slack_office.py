@@ -80,7 +80,6 @@ class BoardQueue:
             except Transient:
                 await asyncio.sleep(0.05)
 
-
     async def stop(self) -> None:
         """What cannot be shown any more, because the other side has gone, is left."""
         if self.showing:
