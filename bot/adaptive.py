@@ -30,7 +30,7 @@ FINDINGS = {
     Severity.WARNING: ("⚠", "Warning"),
     Severity.BLOCKING: ("✖", "Attention"),
 }
-ENOUGH = {"title": 200, "who": 250, "fact": 400, "finding": 250, "source": 120, "line": 500}
+ENOUGH = {"title": 200, "who": 250, "fact": 250, "finding": 250, "source": 120, "line": 300}
 MOST_FINDINGS = 8
 MOST_SOURCES = 8
 QUOTE_LINES = 15
