@@ -67,3 +67,9 @@ async def new_database(socket: Path) -> str:
         await connection.execute(text(f"CREATE DATABASE {name}"))
     await server.dispose()
     return f"postgresql+asyncpg://app@/{name}?host={socket}"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whole walks first: they take longest, and a long test at the end leaves the others idle."""
+    rooms = ("scenario", "contract")
+    items.sort(key=lambda item: next((i for i, r in enumerate(rooms) if r in item.path.parts), 9))
