@@ -17,7 +17,7 @@ from desk.errors import DeskError, Misconfigured, Permanent, Transient
 from mail.imap_client import ImapClient, Selected
 from mail.imap_connection import Tls
 from mail.imap_wire import Fetched, encode_folder
-from mail.provider import MAIL_BYTES, PAGE_BYTES, Arrival, Page, message_id_of
+from mail.provider import MAIL_BYTES, NOWHERE, PAGE_BYTES, Arrival, Origin, Page, message_id_of
 from mail.smtp import SmtpSender, Token
 
 log = logging.getLogger(__name__)
@@ -135,7 +135,9 @@ class ImapProvider:
         deadline = asyncio.get_running_loop().time() + seconds
         return await self._listening.use(lambda client: self._listen(client, deadline))
 
-    async def send(self, mime: bytes, sender: str, recipients: Sequence[str]) -> None:
+    async def send(
+        self, mime: bytes, sender: str, recipients: Sequence[str], origin: Origin = NOWHERE
+    ) -> None:
         await self._sender.send(mime, sender, recipients)
         try:
             await self._reading.use(lambda client: self._keep(client, mime))

@@ -23,7 +23,7 @@ from urllib.parse import quote_from_bytes
 
 from desk.errors import Ambiguous, Misconfigured, Transient
 from mail.maildir_index import MaildirIndex
-from mail.provider import MAIL_BYTES, PAGE_BYTES, Arrival, Page, message_id_of
+from mail.provider import MAIL_BYTES, NOWHERE, PAGE_BYTES, Arrival, Origin, Page, message_id_of
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +80,9 @@ class MaildirProvider:
                 return False
             await asyncio.sleep(min(left, self._poll))
 
-    async def send(self, mime: bytes, sender: str, recipients: Sequence[str]) -> None:
+    async def send(
+        self, mime: bytes, sender: str, recipients: Sequence[str], origin: Origin = NOWHERE
+    ) -> None:
         await asyncio.to_thread(_file_sent, self._root / ".Sent", mime)
 
     async def find_sent(self, message_id: str) -> bool:

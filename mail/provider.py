@@ -22,6 +22,19 @@ class Arrival:
     key: str  # the provider's own id, unique in the mailbox, stable over re-reads
     raw: bytes
     received_at: datetime  # aware
+    thread: str = ""  # the provider's own id of the conversation, if it has one
+    is_sent: bool = False  # it left from this mailbox, by whichever mail client
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The mail that a reply answers, as its provider knows it: its key and its conversation."""
+
+    key: str = ""
+    thread: str = ""
+
+
+NOWHERE = Origin()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +69,9 @@ class Provider(Protocol):
         """
         ...
 
-    async def send(self, mime: bytes, sender: str, recipients: Sequence[str]) -> None:
+    async def send(
+        self, mime: bytes, sender: str, recipients: Sequence[str], origin: Origin = NOWHERE
+    ) -> None:
         """Hand a mail over; returning means that it was accepted for every recipient.
 
         Raises Transient when nothing was handed over, Permanent when it was refused (with the

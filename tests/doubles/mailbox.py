@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from desk.errors import DeskError
 from desk.model import Address, ParsedEmail
 from mail.parse import parse
-from mail.provider import Arrival, Page, message_id_of
+from mail.provider import NOWHERE, Arrival, Origin, Page, message_id_of
 from tests.doubles.desk import START
 
 
@@ -36,7 +36,9 @@ class ScriptedMailbox:
         await asyncio.sleep(seconds)
         return False
 
-    async def send(self, mime: bytes, sender: str, recipients: Sequence[str]) -> None:
+    async def send(
+        self, mime: bytes, sender: str, recipients: Sequence[str], origin: Origin = NOWHERE
+    ) -> None:
         failure = self.failures.pop(0) if self.failures else None
         if failure is None or self.keeps:
             self.sent.append(mime)
