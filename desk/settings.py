@@ -58,7 +58,12 @@ class MailboxSettings(Section):
     user: str = ""
     password: SecretStr = SecretStr("")
     tls: Literal["none", "starttls", "tls"] = "tls"
+    ca_file: Path | None = None
+    read_folders: tuple[str, ...] = Field(default=("INBOX",), min_length=1)
     sent_folder: str = ""
+    save_sent: Literal["auto", "always", "never"] = "auto"
+    backfill_days: float = Field(default=14.0, ge=0)
+    connections: int = Field(default=3, ge=2)
     smtp: SmtpSettings | None = None
 
 

@@ -38,6 +38,7 @@ WORDS: dict[object, str] = {
     Path: "path",
     SecretStr: "secret",
     Urgency: "`low`, `normal`, `high`, `critical`",
+    tuple[str, ...]: "list of texts",
     dict[str, str]: "table of texts",
     dict[Urgency, float]: "table of numbers",
 }
@@ -91,6 +92,8 @@ def default_of(field: FieldInfo) -> str:
         value = value.get_secret_value()
     if isinstance(value, dict):
         return ", ".join(f"{key} {number:g}" for key, number in value.items()) or "none"
+    if isinstance(value, tuple):
+        return ", ".join(f"`{one}`" for one in value)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
