@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 
-.PHONY: setup run test check bench format clean
+.PHONY: setup run test slow check bench format clean
 
 # Everything that run and test need, made once; later calls only look whether it is there.
 setup: .venv/installed node_modules/installed build/encoder/manifest.json
@@ -25,7 +25,11 @@ run: setup
 	@$(BIN)/python app.py run
 
 test: setup
-	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not slow"
+
+# What trains, exports or loads torch: for those who change that, and for CI.
+slow: setup
+	$(BIN)/python -m pytest -q -m slow
 
 check: setup
 	$(BIN)/ruff format --check .

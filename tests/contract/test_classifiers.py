@@ -151,6 +151,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return report
 
 
+@pytest.mark.slow
 def test_a_checkpoint_answers_with_its_own_labels_in_our_words(told: dict[str, Any]) -> None:
     assert told["name"] == "named"
     assert len(told["together"]) == len(TEXTS)
@@ -162,6 +163,7 @@ def test_a_checkpoint_answers_with_its_own_labels_in_our_words(told: dict[str, A
     ]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_says_the_same_of_a_text_alone_and_in_company(told: dict[str, Any]) -> None:
     for (label, confidence, _), (alone, confident, _) in zip(
         told["together"], told["alone"], strict=True
@@ -170,6 +172,7 @@ def test_a_checkpoint_says_the_same_of_a_text_alone_and_in_company(told: dict[st
         assert confidence == pytest.approx(confident, abs=0.001)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_unsure_below_its_threshold(told: dict[str, Any]) -> None:
     assert not any(sure for _, _, sure in told["strict"])
     assert all(sure == (confidence >= 0.7) for _, confidence, sure in told["together"])
@@ -183,6 +186,7 @@ def test_a_checkpoint_is_unsure_below_its_threshold(told: dict[str, Any]) -> Non
         ("empty", "save a checkpoint and its tokenizer there"),
     ],
 )
+@pytest.mark.slow
 def test_a_checkpoint_that_cannot_serve_says_what_to_do(
     told: dict[str, Any], case: str, words: str
 ) -> None:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from desk.errors import Misconfigured, Transient
 from inference.redact import ROOT, Redactor, restore
@@ -44,18 +45,22 @@ PERSONAL = {
 NEEDED = ["Support", "4158726345", "INV-2024-00123", "2024-05-12", "1.234,56 EUR", "E-1234"]
 NEEDED += ["10.2.3.4", "192.168.1.1"]
 
+shared = pytest.mark.asyncio(loop_scope="module")  # one process for all that only ask
 
-@pytest.fixture
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def redactor() -> AsyncIterator[Redactor]:
     async with Redactor({"customer number": r"\bKD-\d{6}\b"}) as opened:
         yield opened
 
 
+@shared
 async def test_what_is_personal_is_found_and_typed(redactor: Redactor) -> None:
     found = await redactor.find(MAIL)
     assert {MAIL[one.start : one.end]: one.type for one in found} == PERSONAL
 
 
+@shared
 async def test_a_redacted_mail_keeps_what_the_answer_needs(redactor: Redactor) -> None:
     redacted = await redactor.redact(MAIL)
     assert [value for value in PERSONAL if value in redacted.text] == []
@@ -63,6 +68,7 @@ async def test_a_redacted_mail_keeps_what_the_answer_needs(redactor: Redactor) -
     assert restore(redacted.text, redacted.names) == (MAIL, ())
 
 
+@shared
 async def test_names_of_the_headers_are_found_in_running_text(redactor: Redactor) -> None:
     text = "Tell Gonzalez that MARIA GONZALEZ wrote. Maria will rob nobody."
     without = await redactor.redact(text)
@@ -71,6 +77,7 @@ async def test_names_of_the_headers_are_found_in_running_text(redactor: Redactor
     assert redacted.text == "Tell <PERSON_1> that <PERSON_2> wrote. <PERSON_3> will rob nobody."
 
 
+@shared
 async def test_a_name_found_once_is_hidden_everywhere(redactor: Redactor) -> None:
     text = "Send it to Jane Miller, please. Jane waits.\n\nBest,\nJane Miller"
     redacted = await redactor.redact(text)
@@ -79,6 +86,7 @@ async def test_a_name_found_once_is_hidden_everywhere(redactor: Redactor) -> Non
     assert restore(redacted.text, redacted.names) == (text, ())
 
 
+@shared
 async def test_later_mails_of_a_ticket_go_on_with_the_same_placeholders(redactor: Redactor) -> None:
     subject = await redactor.redact("Order of Ann Lee", known=["Ann Lee"])
     mail = await redactor.redact("I am Ann Lee, call 020 7946 0958", ["Ann Lee"], subject.names)
@@ -88,11 +96,13 @@ async def test_later_mails_of_a_ticket_go_on_with_the_same_placeholders(redactor
     assert later.text == "<PERSON_2>? <PHONE_NUMBER_1>! <PERSON_1>"
 
 
+@shared
 async def test_the_customers_own_patterns_are_found(redactor: Redactor) -> None:
     redacted = await redactor.redact("Customer KD-123456 and KD-12")
     assert redacted.text == "Customer <CUSTOMER_NUMBER_1> and KD-12"
 
 
+@shared
 async def test_odd_texts_come_back_as_they_were(redactor: Redactor) -> None:
     odd = ["", " \n", "\ud800 lone surrogate ann@x.org", "\0\x01", "é" * 70_000, "<PERSON_1>", "🙂"]
     for text in odd:
@@ -100,6 +110,7 @@ async def test_odd_texts_come_back_as_they_were(redactor: Redactor) -> None:
         assert restore(redacted.text, redacted.names) == (text, ())
 
 
+@shared
 async def test_many_callers_share_one_process(redactor: Redactor) -> None:
     texts = [f"mail {n} of a{n}@example.org" for n in range(20)]
     redacted = await asyncio.gather(*(redactor.redact(text) for text in texts))
@@ -114,6 +125,7 @@ async def test_opening_does_not_wait_for_presidio() -> None:
         assert not redactor.has_names
 
 
+@shared
 async def test_a_process_that_dies_is_replaced(redactor: Redactor) -> None:
     await redactor.find("ann@example.org")
     [child] = children()
@@ -159,6 +171,7 @@ async def test_a_missing_pipeline_is_named() -> None:
             await redactor.find("text")
 
 
+@pytest.mark.slow
 async def test_a_spacy_pipeline_finds_names_in_running_text(tmp_path: Path) -> None:
     folder = tmp_path / "pipeline"
     make = (

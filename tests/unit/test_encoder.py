@@ -141,6 +141,7 @@ def test_exporting_again_leaves_a_good_folder_alone(folder: Path, tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["encoder"]
 
 
+@pytest.mark.slow
 def test_exporting_repairs_a_damaged_folder_as_a_whole(folder: Path, tmp_path: Path) -> None:
     """In its own process, because torch takes seconds to import."""
     copy = tmp_path / "encoder"

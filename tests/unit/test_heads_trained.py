@@ -71,6 +71,7 @@ def test_fitting_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "a" / CARD).read_bytes() == (tmp_path / "b" / CARD).read_bytes()
 
 
+@pytest.mark.slow
 def test_corrections_are_learnt_unless_they_harm(tmp_path: Path) -> None:
     reader = Spelling()
     first = fit(mails(), reader, "t-heads", Plan(penalties=QUICK))
@@ -148,6 +149,7 @@ def test_the_model_card_names_the_figures_of_the_heads() -> None:
         assert f"{measures['ece']:.3f}" in row
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_the_shipped_heads_come_from_the_shipped_mails() -> None:
     """Fitted again they are the same, up to the rounding of another processor."""
