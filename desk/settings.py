@@ -44,11 +44,12 @@ class SmtpSettings(Section):
 
 
 class MailboxSettings(Section):
-    """A mailbox: ``kind`` maildir needs ``folder``, kind imap needs ``host`` and ``smtp``."""
+    """A mailbox: ``kind`` maildir needs ``folder``, kind imap needs ``host`` and ``smtp``, gmail
+    and outlook need the section ``oauth`` and a sign-in."""
 
     name: str
     address: str
-    kind: Literal["maildir", "imap"] = "maildir"
+    kind: Literal["maildir", "imap", "gmail", "outlook"] = "maildir"
     display_name: str = ""
     signature: str = ""
     team: str = ""
@@ -64,7 +65,30 @@ class MailboxSettings(Section):
     save_sent: Literal["auto", "always", "never"] = "auto"
     backfill_days: float = Field(default=14.0, ge=0)
     connections: int = Field(default=3, ge=2)
+    api_url: str = ""
     smtp: SmtpSettings | None = None
+
+
+class OAuthClientSettings(Section):
+    """Maildesk as an application that people sign in to. Empty addresses: the service's own."""
+
+    client_id: str = ""
+    client_secret: SecretStr = SecretStr("")
+    authorize_url: str = ""
+    token_url: str = ""
+
+
+class MicrosoftClientSettings(OAuthClientSettings):
+    """``tenant`` is an id or a domain; "common" takes every organisation's accounts."""
+
+    tenant: str = "common"
+
+
+class OAuthSettings(Section):
+    """With whom mailboxes of kind gmail and outlook are signed in."""
+
+    google: OAuthClientSettings = OAuthClientSettings()
+    microsoft: MicrosoftClientSettings = MicrosoftClientSettings()
 
 
 class SlackSettings(Section):
@@ -152,6 +176,7 @@ class Settings(BaseSettings):
     encoder: Path = Path("build/encoder")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     mailboxes: tuple[MailboxSettings, ...] = ()
+    oauth: OAuthSettings = OAuthSettings()
     slack: SlackSettings = SlackSettings()
     teams: TeamsSettings = TeamsSettings()
     tgi: WriterSettings = WriterSettings()
