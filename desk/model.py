@@ -126,6 +126,9 @@ class Verb(StrEnum):
     SEND_AGAIN = "send_again"
     # what the desk does itself
     RECEIVE = "receive"
+    RESEND = "resend"
+    BOUNCE = "bounce"
+    ANSWER = "answer"
     TRIAGE = "triage"
     DRAFT = "draft"
     GIVE_UP = "give_up"
@@ -150,6 +153,10 @@ TICKET_MOVES = MappingProxyType(
         (T.OPEN, V.DELIVER): T.WAITING,
         (T.OPEN, V.CLOSE): T.CLOSED,
         (T.WAITING, V.CLOSE): T.CLOSED,
+        # a person answered from another mail client
+        **{(state, V.ANSWER): T.WAITING for state in (T.NEW, T.TRIAGED, T.OPEN, T.SNOOZED)},
+        # our reply came back: somebody has to reach the customer otherwise
+        **{(state, V.BOUNCE): T.OPEN for state in (T.OPEN, T.SNOOZED, T.WAITING, T.CLOSED)},
         # the customer wrote (again): it is read and drafted afresh from any state
         **{(state, V.RECEIVE): T.NEW for state in T},
     }
@@ -205,6 +212,19 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounce:
+    """A delivery report (RFC 3464). ``message_id`` is that of the mail it speaks of, ``status`` an
+    enhanced code such as 5.1.1, ``diagnostic`` the other server's words; each may be empty. Not
+    ``is_final``: it is only late, and still tried."""
+
+    message_id: str = ""
+    recipient: str = ""
+    status: str = ""
+    diagnostic: str = ""
+    is_final: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class ParsedEmail:
     """What mail.parse reads out of the bytes of one mail.
 
@@ -230,17 +250,32 @@ class ParsedEmail:
     kind: Kind = Kind.PERSON
     defects: tuple[str, ...] = ()
     truncated: bool = False
+    bounce: Bounce | None = None
+
+
+class Relation(StrEnum):
+    """How a mail stands to its ticket. Only a MAIL is worked on."""
+
+    MAIL = "mail"
+    COPY = "copy"  # the same mail once more, for example over a mailing list
+    RESEND = "resend"  # the same words, sent again before we answered
+    BOUNCE = "bounce"  # our reply came back
 
 
 @dataclass(frozen=True, slots=True)
 class Email:
-    """One received mail as stored."""
+    """One received mail as stored. ``copy_of`` is the mail that came before with the same words,
+    ``key`` and ``thread`` are the provider's ids of the mail and of its conversation."""
 
     id: EmailId
     mailbox_id: MailboxId
     ticket_id: TicketId
     received_at: datetime
     parsed: ParsedEmail
+    relation: Relation = Relation.MAIL
+    copy_of: EmailId | None = None
+    key: str = ""
+    thread: str = ""
 
 
 L = TypeVar("L", Sentiment, Urgency, Category)
@@ -430,7 +465,9 @@ class TicketView:
     ``email`` is the customer's latest mail, ``mails`` how many there are, ``names`` the display
     names of all users mentioned by id, ``last`` the latest audit entry that a person should see
     ("sent by Ann at …"), as (verb, user id or None, time). ``unanswered`` counts the customer's
-    mails since the one that we answered last.
+    mails since the one that we answered last. ``answered_at`` is when somebody answered the latest
+    mail from another mail client; ``resends`` counts how often it was sent again; ``bounce`` is why
+    our reply to it came back, "" if it did not.
     """
 
     ticket: Ticket
@@ -442,3 +479,6 @@ class TicketView:
     names: dict[UserId, str]
     last: tuple[Verb, UserId | None, datetime] | None = None
     unanswered: int = 1
+    answered_at: datetime | None = None
+    resends: int = 0
+    bounce: str = ""

@@ -13,6 +13,7 @@ from sqlalchemy import RowMapping
 from desk.model import (
     Address,
     Attachment,
+    Bounce,
     Category,
     Citation,
     Classification,
@@ -25,6 +26,7 @@ from desk.model import (
     Mailbox,
     ParsedEmail,
     Passage,
+    Relation,
     Response,
     ResponseState,
     Role,
@@ -76,6 +78,8 @@ def parsed_email(row: Row) -> ParsedEmail:
             "attachments": _attachments(row["attachments"]),
             "kind": Kind(row["kind"]),
             "defects": tuple(row["defects"]),
+            # a mail stored by an earlier version has none
+            "bounce": Bounce(**row["bounce"]) if row.get("bounce") else None,
         }
     )
 
@@ -83,7 +87,15 @@ def parsed_email(row: Row) -> ParsedEmail:
 def email(row: Row, vault: Vault) -> Email:
     sealed = unseal(vault, row["sealed"], f"emails.sealed:{row['id']}")
     return Email(
-        row["id"], row["mailbox_id"], row["ticket_id"], row["received_at"], parsed_email(sealed)
+        id=row["id"],
+        mailbox_id=row["mailbox_id"],
+        ticket_id=row["ticket_id"],
+        received_at=row["received_at"],
+        parsed=parsed_email(sealed),
+        relation=Relation(row["relation"]),
+        copy_of=row["copy_of"],
+        key=row["provider_key"],
+        thread=row["thread"],
     )
 
 

@@ -142,9 +142,29 @@ emails = Table(
     Column("received_at", Instant, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
     Column("raw", LargeBinary, nullable=False),
+    Column("relation", String(16), nullable=False, default="mail"),
+    Column("copy_of", BigInteger().with_variant(Integer, "sqlite")),
+    Column("content_index", String(64), nullable=False, default=""),
+    Column("thread", String(255), nullable=False, default=""),
     UniqueConstraint("mailbox_id", "provider_key"),
     Index("ix_emails_message", "message_id"),
     Index("ix_emails_bytes", "mailbox_id", "sha256"),
+    Index("ix_emails_content", "mailbox_id", "content_index"),
+    Index("ix_emails_thread", "mailbox_id", "thread"),
+)
+
+answers = Table(
+    # mails that left this mailbox by another mail client and answered a ticket's latest mail
+    "answers",
+    metadata,
+    _id(),
+    _of("mailboxes", index=False),
+    _of("tickets"),
+    _of("emails", index=False),
+    Column("provider_key", String(1000), nullable=False),
+    Column("message_index", String(64), nullable=False, index=True),
+    Column("sent_at", Instant, nullable=False),
+    UniqueConstraint("mailbox_id", "provider_key"),
 )
 
 classifications = Table(
