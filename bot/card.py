@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from desk.actions import Seen
+from desk.actions import AGAIN, INSTEAD, IT_LEFT, Seen
 from desk.model import (
     Classification,
     Finding,
@@ -330,8 +330,7 @@ def _buttons(view: TicketView) -> tuple[Button, ...]:
         case ResponseState.SENDING | ResponseState.SENT:
             return ()
         case ResponseState.UNKNOWN:
-            question = "It may have left already. Make it a draft that can go again?"
-            return (Button(Verb.SEND_AGAIN, "Not there: draft again", confirm=question),)
+            return _unknown(view)
         case ResponseState.FAILED if response is not None:
             close = Button(Verb.CLOSE, "Close without a reply", is_quiet=True)
             return (_edit(response), Button(Verb.SEND_AGAIN, "Draft again"), claim, close)
@@ -342,6 +341,16 @@ def _buttons(view: TicketView) -> tuple[Button, ...]:
         case _ if view.ticket.state is TicketState.OPEN:
             return (claim, *_quiet(view))
     return ()
+
+
+def _unknown(view: TicketView) -> tuple[Button, ...]:
+    """Only a manager knows; who else presses is told so."""
+    is_latest = view.response is not None and view.response.email_id == view.email.id
+    again = "Not there: draft again" if is_latest else "Not there: throw it away"
+    return (
+        Button(Verb.MARK_SENT, "Mark as sent", confirm=IT_LEFT),
+        Button(Verb.SEND_AGAIN, again, confirm=AGAIN if is_latest else INSTEAD),
+    )
 
 
 def _approve(response: Response) -> tuple[Button, ...]:

@@ -28,6 +28,8 @@ HELP = (
     ("12 reject", "throw the draft away"),
     ("12 redraft", "have another draft written; add what it should do differently"),
     ("12 close", "no reply is needed"),
+    ("12 sent", "nobody knew whether a reply left, and you do: it did (managers)"),
+    ("12 again", "a reply that was not sent, or is not there, is a draft again"),
     ("why 12", "why ticket 12 stands where it stands"),
     ("stats", "how the desk is doing"),
 )
@@ -40,6 +42,8 @@ VERBS = {
     "reject": Verb.REJECT,
     "redraft": Verb.REGENERATE,
     "close": Verb.CLOSE,
+    "sent": Verb.MARK_SENT,
+    "again": Verb.SEND_AGAIN,
 }
 
 QUEUE_LENGTH = 10

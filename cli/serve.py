@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,6 +15,7 @@ from cli.doors import Doors, opened_doors
 from cli.feed import feed
 from cli.logs import configure_logs
 from cli.records import SAMPLES, first_user, opened_store, register_mailboxes
+from desk import failpoints
 from desk.metrics import Metrics
 from desk.model import Mailbox, MailboxId, Step
 from desk.settings import MailboxSettings, Settings
@@ -228,6 +230,7 @@ def start(
 ) -> None:
     """Run a process until a signal ends it; of several failures the first is told."""
     configure_logs(given, given.data / "maildesk.log" if log_file else None)
+    failpoints.arm(os.environ.get(failpoints.VARIABLE, ""))
     try:
         asyncio.run(process(given, say))
     except BaseExceptionGroup as group:

@@ -23,6 +23,7 @@ NEEDS: Mapping[Verb, Role] = MappingProxyType(
         Verb.CLOSE: Role.AGENT,
         # a reply that may have left already takes a manager: see actions.send_again
         Verb.SEND_AGAIN: Role.AGENT,
+        Verb.MARK_SENT: Role.MANAGER,
     }
 )
 

@@ -17,6 +17,7 @@ import structlog
 
 from desk import access
 from desk.change import Change
+from desk.delivery import deliver, give_way
 from desk.errors import Conflict, Refused, Transient
 from desk.model import (
     Address,
@@ -35,7 +36,7 @@ from desk.model import (
     Verb,
 )
 from desk.ports import Queue
-from desk.rules import jobs
+from desk.rules import LEFT_BEFORE, jobs, message_id
 from desk.standing import standing
 from desk.store import Store
 
@@ -45,6 +46,14 @@ MAX_TEXT = 100_000
 """Characters of an edited reply."""
 
 CLAIMED = "A colleague has claimed this ticket. Go on anyway?"
+AGAIN = "It may have left already. Make it a draft that can go again?"
+INSTEAD = (
+    "It may have left already, and the customer has written again. Throw it away, and have a reply"
+    " to the new mail drafted?"
+)
+IT_LEFT = (
+    "Is it in the Sent folder of the mailbox, or does the customer have it? Then it counts as sent."
+)
 
 
 class Review(Protocol):
@@ -191,10 +200,14 @@ async def edit(desk: Actions, change: Change, request: ActionRequest, ticket: Ti
     if len(text) > MAX_TEXT:
         raise Refused(f"The reply is longer than {MAX_TEXT:,} characters: shorten it, please")
     response = await rejected(change, request, ticket) or await shown(change, request)
+    if response.email_id != await change.latest_email(ticket.id):
+        raise Refused("The customer has written again: have a reply to the new mail drafted")
     email = await change.email(response.email_id)
     findings, score = desk.review(
         text, response.draft.citations, email.parsed, response.envelope.to
     )
+    left = tuple(f for f in response.draft.findings if f.check == LEFT_BEFORE)
+    findings = (*left, *findings)
     changes = {
         "envelope": replace(response.envelope, text=text),
         "draft": replace(response.draft, findings=findings, score=score, needs_human=False),
@@ -226,8 +239,6 @@ async def send_off(
     if (ticket.assignee, ticket.editing) != (changes["assignee"], None):
         await change.set_ticket(ticket, Verb.CLAIM, changes)
     domain = mailbox.address.rpartition("@")[2]
-    # stored before it is used, so that a reply that may have left can be looked for
-    message_id = f"<maildesk.{response.id}.{response.version}.{response.hash[:16]}@{domain}>"
     await change.move_response(
         response,
         Verb.APPROVE,
@@ -235,7 +246,7 @@ async def send_off(
             "approved_by": request.user.id,
             "approved_at": change.now,
             "send_after": change.now + desk.undo,
-            "message_id": message_id,
+            "message_id": message_id(response, domain),
             "tries": 0,
         },
         confirmed=request.confirmed,
@@ -294,11 +305,31 @@ async def send_again(desk: Actions, change: Change, request: ActionRequest, tick
     response = await change.live_response(ticket.id)
     if response is None:
         raise Late
-    if response.state is ResponseState.UNKNOWN and request.user.role is Role.AGENT:
+    is_unknown = response.state is ResponseState.UNKNOWN
+    if is_unknown and request.user.role is Role.AGENT:
         raise Refused("Only a manager can do this, because it may reach the customer twice")
-    if response.state is ResponseState.UNKNOWN and not request.confirmed:
-        raise NeedsConfirmation("It may have left already. Make it a draft that can go again?")
-    await change.move_response(response, Verb.SEND_AGAIN, {"failure": "", "message_id": ""})
+    is_latest = response.email_id == await change.latest_email(ticket.id)
+    if is_unknown and not request.confirmed:
+        raise NeedsConfirmation(AGAIN if is_latest else INSTEAD)
+    # a version that may have left is looked for further on
+    earlier = (*response.earlier_ids, *((response.message_id,) if is_unknown else ()))
+    changes = {"failure": "", "message_id": "", "earlier_ids": earlier, "send_after": None}
+    response = await change.move_response(response, Verb.SEND_AGAIN, changes)
+    if not is_latest:
+        await give_way(change, response)
+
+
+async def mark_sent(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    """A person knows that a reply left of which the desk does not."""
+    response = await change.live_response(ticket.id)
+    seen = request.seen
+    if response is None or response.state is not ResponseState.UNKNOWN:
+        raise Late
+    if seen is None or seen.id != response.id:
+        raise Late
+    if not request.confirmed:
+        raise NeedsConfirmation(IT_LEFT)
+    await deliver(change, response, Verb.MARK_SENT, {"sent_at": change.now})
 
 
 def ask_if_somebody_else(request: ActionRequest, ticket: Ticket) -> None:
@@ -347,5 +378,6 @@ HANDLERS: Mapping[Verb, Handler] = MappingProxyType(
         Verb.RELEASE: release,
         Verb.CLOSE: close,
         Verb.SEND_AGAIN: send_again,
+        Verb.MARK_SENT: mark_sent,
     }
 )

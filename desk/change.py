@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Select, func, insert, select, update
+from sqlalchemy import Select, false, func, insert, or_, select, update
 
 from desk import records
 from desk.errors import Refused
@@ -37,6 +37,7 @@ from desk.model import (
 )
 from desk.registry import Registry
 from desk.rows import inserted
+from desk.rules import response_of
 from desk.tables import (
     classifications,
     dead_letters,
@@ -104,7 +105,18 @@ class Change(Registry):
             .join(tickets, tickets.c.id == responses.c.ticket_id)
             .where(tickets.c.mailbox_id == mailbox, responses.c.message_id.in_(ids))
         )
-        query = select(tickets).where(tickets.c.id.in_(received.union(sent)))
+        # of an earlier version, of which nobody knew whether it had left
+        earlier = [
+            (responses.c.id == response) & responses.c.earlier_ids.contains(id, autoescape=True)
+            for id in ids
+            if (response := response_of(id)) is not None
+        ]
+        maybe_sent = (
+            select(responses.c.ticket_id)
+            .join(tickets, tickets.c.id == responses.c.ticket_id)
+            .where(tickets.c.mailbox_id == mailbox, or_(false(), *earlier))
+        )
+        query = select(tickets).where(tickets.c.id.in_(received.union(sent, maybe_sent)))
         return await self._newest_ticket(query)
 
     async def ticket_of_subject(

@@ -124,6 +124,7 @@ class Verb(StrEnum):
     UNDO = "undo"
     CLOSE = "close"
     SEND_AGAIN = "send_again"
+    MARK_SENT = "mark_sent"
     # what the desk does itself
     RECEIVE = "receive"
     RESEND = "resend"
@@ -138,6 +139,8 @@ class Verb(StrEnum):
     DELIVER = "deliver"
     FAIL = "fail"
     LOSE = "lose"
+    LOOK = "look"
+    FIND = "find"
 
 
 T, R, V = TicketState, ResponseState, Verb
@@ -172,12 +175,21 @@ RESPONSE_MOVES = MappingProxyType(
         (R.APPROVED, V.RETIRE): R.RETIRED,
         (R.APPROVED, V.SEND): R.SENDING,
         (R.APPROVED, V.FAIL): R.FAILED,
+        (R.APPROVED, V.DEFER): R.APPROVED,
         (R.SENDING, V.DEFER): R.APPROVED,
         (R.SENDING, V.DELIVER): R.SENT,
         (R.SENDING, V.FAIL): R.FAILED,
         (R.SENDING, V.LOSE): R.UNKNOWN,
+        (R.UNKNOWN, V.LOOK): R.UNKNOWN,
         (R.UNKNOWN, V.DELIVER): R.SENT,
+        (R.UNKNOWN, V.MARK_SENT): R.SENT,
         (R.UNKNOWN, V.SEND_AGAIN): R.DRAFT,
+        # an earlier version, of which nobody knew whether it had left, is in the sent mail: with
+        # the same words that is all, with others a person decides
+        (R.DRAFT, V.DELIVER): R.SENT,
+        (R.APPROVED, V.DELIVER): R.SENT,
+        (R.DRAFT, V.FIND): R.DRAFT,
+        (R.APPROVED, V.FIND): R.DRAFT,
         (R.FAILED, V.EDIT): R.DRAFT,
         (R.FAILED, V.RETIRE): R.RETIRED,
         (R.FAILED, V.SEND_AGAIN): R.DRAFT,
@@ -373,7 +385,12 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A reply to one email: a draft until approved. ``hash`` covers exactly the envelope."""
+    """A reply to one email: a draft until approved. ``hash`` covers exactly the envelope.
+
+    ``send_after`` is when it may be sent, or, while it is unknown, looked for the next time, and
+    ``tries`` how often that did not work. ``earlier_ids`` are the Message-IDs of versions that may
+    have left before it was made a draft again.
+    """
 
     id: ResponseId
     ticket_id: TicketId
@@ -392,6 +409,7 @@ class Response:
     sent_at: datetime | None = None
     tries: int = 0
     failure: str = ""
+    earlier_ids: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,6 +207,7 @@ def response(row: Row, vault: Vault) -> Response:
         ),
         draft=draft,
         failure=sealed["failure"],
+        earlier_ids=tuple(row["earlier_ids"].split()),
         **{name: row[name] for name in RESPONSE_COLUMNS},
     )
 
@@ -225,6 +226,7 @@ def response_row(response: Response, vault: Vault) -> dict[str, object]:
     return {
         **{name: getattr(response, name) for name in RESPONSE_COLUMNS},
         "state": response.state.value,
+        "earlier_ids": " ".join(response.earlier_ids),
         "writer": draft.writer,
         "model": draft.model,
         "prompt": draft.prompt,

@@ -17,6 +17,7 @@ from desk.model import (
     Kind,
     Label,
     Response,
+    ResponseId,
     ResponseState,
     Sentiment,
     Step,
@@ -168,9 +169,44 @@ def jobs(ticket: Ticket, response: Response | None) -> list[Job]:
         ResponseState.UNKNOWN,
     ):
         wanted.append(Job(Step.SENDING, response.id, ticket.score, response.send_after))
+    if response and looks_for_earlier(response):
+        wanted.append(Job(Step.SENDING, response.id, ticket.score))
     is_underway = ticket.state in (TicketState.NEW, TicketState.TRIAGED)
     was_shown = ticket.shown_version > 0
     # one that was never shown waits for its draft; one that was must not keep its old buttons
     if ticket.shown_version < ticket.version and (was_shown or not is_underway):
         wanted.append(Job(Step.SHOW, ticket.id, ticket.score))
     return wanted
+
+
+LEFT_BEFORE = "left before"
+"""The finding that an earlier version of a draft was found in the sent mail."""
+
+
+def looks_for_earlier(response: Response) -> bool:
+    """Whether versions that may have left are still to be looked for in the sent mail: those of a
+    draft, and of what is approved again, until one was found."""
+    is_open = response.state in (ResponseState.DRAFT, ResponseState.APPROVED)
+    was_found = any(finding.check == LEFT_BEFORE for finding in response.draft.findings)
+    return is_open and bool(response.earlier_ids) and not was_found
+
+
+def message_id(response: Response, domain: str) -> str:
+    """The Message-ID of an approval: stored before it is used, so that a reply that may have left
+    can be looked for. It names the response and the content that was approved."""
+    return f"<maildesk.{response.id}.{response.version}.{response.hash[:16]}@{domain}>"
+
+
+def response_of(message_id: str) -> ResponseId | None:
+    """The response that a Message-ID of ours names.
+
+    >>> response_of("<maildesk.12.3.9f2c@lanewright.example>"), response_of("<1@x.example>")
+    (12, None)
+    """
+    match = re.match(r"<maildesk\.(\d{1,12})\.\d+\.\w+@", message_id)
+    return ResponseId(int(match[1])) if match else None
+
+
+def is_covered_by(response: Response, message_id: str) -> bool:
+    """Whether the content is still the one that was approved under this Message-ID."""
+    return f".{response.hash[:16]}@" in message_id

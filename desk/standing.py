@@ -54,11 +54,15 @@ def _of_response(view: TicketView) -> str:
             return f"Approved by {_name(view, response.approved_by)}, leaves{leaves}"
         case ResponseState.SENDING:
             return "Being sent"
+        case ResponseState.SENT if view.last and view.last[0] is Verb.MARK_SENT:
+            return f"Marked as sent by {_actor(view)}"
         case ResponseState.SENT:
             at = f", {when(response.sent_at)}" if response.sent_at else ""
             return f"Sent by {_name(view, response.approved_by)}{at}"
         case ResponseState.UNKNOWN:
-            return "Not sure that it left: look into the Sent folder of the mailbox"
+            after = response.send_after
+            again = f". Maildesk looks there again at {when(after)}" if after else ""
+            return f"Not sure that it left: look into the Sent folder of the mailbox{again}"
         case ResponseState.FAILED:
             return f"Not sent: {response.failure}"
         case ResponseState.RETIRED if view.last and view.last[0] is Verb.REJECT:

@@ -17,6 +17,7 @@ from desk import audit, records
 from desk.change import Change
 from desk.engine import create_engine, translated
 from desk.errors import Permanent
+from desk.failpoints import failpoint
 from desk.model import (
     Email,
     EmailId,
@@ -94,6 +95,8 @@ class Store:
                     # first, so that two that touch the same tickets cannot wait for each other
                     await audit.lock(connection)
                     yield Change(connection, self.vault, self.clock, actor)
+                    await failpoint("change.committing")
+            await failpoint("change.committed")
 
     async def ticket(self, id: TicketId) -> Ticket:
         row = await self._one(select(tickets).where(tickets.c.id == id), f"ticket #{id}")
@@ -181,13 +184,15 @@ class Store:
 
     async def unfinished(self) -> list[tuple[Ticket, Response | None]]:
         """The tickets whose state, or whose response's state, asks for a step (desk.rules.jobs)."""
-        working = select(responses.c.ticket_id).where(responses.c.state.in_(ON_THE_WAY))
+        may_have_left = (responses.c.state == ResponseState.DRAFT) & (responses.c.earlier_ids != "")
+        is_working = responses.c.state.in_(ON_THE_WAY) | may_have_left
+        working = select(responses.c.ticket_id).where(is_working)
         query = select(tickets).where(
             tickets.c.state.in_((TicketState.NEW, TicketState.TRIAGED))
             | (tickets.c.shown_version < tickets.c.version)
             | tickets.c.id.in_(working)
         )
-        live = select(responses).where(responses.c.state.in_(ON_THE_WAY))
+        live = select(responses).where(is_working)
         async with self.read() as connection:
             rows = (await connection.execute(query.order_by(tickets.c.score))).mappings().all()
             found = (await connection.execute(live)).mappings().all()

@@ -198,6 +198,7 @@ responses = Table(
     Column("prompt", String(32), nullable=False),
     Column("score", Integer, nullable=False),
     Column("message_id", String(255), nullable=False, default=""),
+    Column("earlier_ids", Text, nullable=False, server_default=""),
     Column("edited_by", ForeignKey("users.id")),
     Column("approved_by", ForeignKey("users.id")),
     Column("approved_at", Instant),

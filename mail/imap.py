@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from desk.errors import DeskError, Misconfigured, Permanent, Transient
+from desk.failpoints import failpoint
 from mail.imap_client import ImapClient, Selected
 from mail.imap_connection import Tls
 from mail.imap_wire import Fetched, encode_folder
@@ -139,6 +140,7 @@ class ImapProvider:
         self, mime: bytes, sender: str, recipients: Sequence[str], origin: Origin = NOWHERE
     ) -> None:
         await self._sender.send(mime, sender, recipients)
+        await failpoint("mail.accepted")
         try:
             await self._reading.use(lambda client: self._keep(client, mime))
         except DeskError as error:

@@ -10,6 +10,7 @@ import structlog
 
 from desk.actions import Review
 from desk.errors import DeskError
+from desk.failpoints import failpoint
 from desk.model import (
     Category,
     Classification,
@@ -156,6 +157,7 @@ class Drafting:
             if draft is not None and is_free:
                 content = envelope(parsed, draft.text, self.drafter.own)
                 await change.add_response(ticket, view.email.id, content, draft)
+        await failpoint("drafting.stored")
         await self.queue.put(Step.SHOW, id, view.ticket.score)
 
 

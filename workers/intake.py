@@ -12,6 +12,7 @@ import structlog
 
 from desk.change import Change, Received
 from desk.errors import DeskError, Transient
+from desk.failpoints import failpoint
 from desk.model import (
     RESPONSE_MOVES,
     Mailbox,
@@ -57,7 +58,9 @@ class Intake:
                 log.warning("mailbox not read", mailbox=mailbox.id, error=type(error).__name__)
                 await self._report(mailbox, str(error))
                 return
+            await failpoint("intake.fetched")
             tickets = await self._take_in(mailbox, page.arrivals, page.checkpoint)
+            await failpoint("intake.stored")
             for ticket in tickets:
                 await self._queue(ticket)
             mailbox = await self.store.mailbox(mailbox.id)

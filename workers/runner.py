@@ -15,6 +15,7 @@ from typing import Protocol, TypeVar, cast
 import structlog
 
 from desk.errors import Ambiguous, Permanent, Throttled, Transient
+from desk.failpoints import failpoint
 from desk.model import Step
 from workers.failure import backoff, caught, kind, reason, trace
 from workers.queue import Claim, RedisQueue
@@ -198,10 +199,13 @@ class Runner:
             await self._bury_poison(call)
             if call.claims:
                 ids = [claim.id for claim in call.claims]
+                await failpoint("job.claimed")
                 outcome = await caught(call.service.run(ids))
+                await failpoint("job.ran")
                 call.settling = True
                 failed = outcome if isinstance(outcome, Mapping) else dict.fromkeys(ids, outcome)
                 await self._settle(call, failed)
+                await failpoint("job.settled")
         except asyncio.CancelledError:
             await self._put_back(call)
         finally:

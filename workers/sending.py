@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-import structlog
-
-from desk.errors import Ambiguous, Permanent, Throttled, Transient
+from desk.delivery import give_way
+from desk.errors import Ambiguous, Conflict, Permanent, Throttled, Transient
+from desk.failpoints import failpoint
 from desk.model import (
     Address,
     Mailbox,
@@ -22,16 +23,15 @@ from desk.model import (
     ResponseId,
     ResponseState,
     Step,
-    TicketState,
     Verb,
 )
 from desk.ports import Queue
+from desk.rules import looks_for_earlier
 from desk.store import Store
 from inference.sentences import MARK
 from mail.compose import compose
 from mail.provider import Provider
-
-log = structlog.get_logger()
+from workers.sent_mail import SentMail
 
 MAX_TRIES = 8
 PAUSE = timedelta(seconds=10)
@@ -50,16 +50,25 @@ class Sending:
     display_names: Mapping[str, str]
 
     async def __call__(self, id: int) -> None:
-        response = await self.store.response(ResponseId(id))
+        # a person or another worker was faster: whoever was has queued what follows
+        with suppress(Conflict):
+            await self._advance(await self.store.response(ResponseId(id)))
+
+    async def _advance(self, response: Response) -> None:
         match response.state:
             case ResponseState.APPROVED:
                 await self._send(response)
             case ResponseState.SENDING:
                 # we hold the only lease, so whoever was sending is gone
-                response = await self._move(response, Verb.LOSE)
-                await self._look_for(response)
+                await self._lose(response)
             case ResponseState.UNKNOWN:
-                await self._look_for(response)
+                await self._sent_mail.look_for(response)
+            case ResponseState.DRAFT if looks_for_earlier(response):
+                await self._sent_mail.keep_looking(response)
+
+    @property
+    def _sent_mail(self) -> SentMail:
+        return SentMail(self.store, self.queue, self.providers)
 
     async def _send(self, response: Response) -> None:
         now = self.store.clock.now()
@@ -71,31 +80,55 @@ class Sending:
             return
         try:
             mailbox, mime = await self._compose(response)
+            if looks_for_earlier(response) and await self._sent_mail.look_for_earlier(response):
+                return
+        except Transient as error:
+            await self._put_back(response, error)
+            return
         except Permanent as error:  # for example an address that no mail can go to
             await self._move(response, Verb.FAIL, {"failure": str(error)})
             return
-        recipients = [a.address for a in (*response.envelope.to, *response.envelope.cc)]
+        await failpoint("sending.approved")
         response = await self._move(response, Verb.SEND)
+        await failpoint("sending.marked")
+        if await self._is_still_ours(response):
+            await self._hand_over(response, mailbox, mime)
+
+    async def _is_still_ours(self, response: Response) -> bool:
+        """A worker that was held up until its lease ended must not hand over any more: somebody
+        else has found the reply unknown, and a person may have sent it again."""
+        now = await self.store.response(response.id)
+        return (now.state, now.version) == (response.state, response.version)
+
+    async def _hand_over(self, response: Response, mailbox: Mailbox, mime: bytes) -> None:
+        recipients = [a.address for a in (*response.envelope.to, *response.envelope.cc)]
         try:
             await self.providers[mailbox.id].send(mime, mailbox.address, recipients)
         except Ambiguous:
-            response = await self._move(response, Verb.LOSE)
-            await self._look_for(response)
+            await self._lose(response)
         except Transient as error:
             await self._put_back(response, error)
         except Permanent as error:
             await self._move(response, Verb.FAIL, {"failure": str(error)})
         else:
+            await failpoint("sending.handed_over")
             await self._note_delivery(response)
+
+    async def _lose(self, response: Response) -> None:
+        """From now on it is unknown; it is looked for at once."""
+        lost = {"tries": 0, "send_after": None}
+        response = await self._move(response, Verb.LOSE, lost)
+        await failpoint("sending.lost")
+        await self._sent_mail.look_for(response)
 
     async def _note_delivery(self, response: Response) -> None:
         """It has left: a database that is away for a moment must not make it unknown."""
         for _ in range(PATIENCE):
             try:
-                return await self._deliver(response)
+                return await self._sent_mail.note(response.id, response.message_id)
             except Transient:
                 await asyncio.sleep(SKEW.total_seconds())
-        await self._deliver(response)
+        await self._sent_mail.note(response.id, response.message_id)
 
     async def _compose(self, response: Response) -> tuple[Mailbox, bytes]:
         """The marks of citations are for whoever approves; the customer has no list of sources.
@@ -124,38 +157,20 @@ class Sending:
             return
         asked = timedelta(seconds=error.seconds) if isinstance(error, Throttled) else PAUSE
         later = self.store.clock.now() + max(asked, PAUSE * 2**response.tries)
-        await self._move(response, Verb.DEFER, {"tries": tries, "send_after": later})
-        await self.queue.put(Step.SENDING, response.id, later.timestamp() * 1000, later)
-
-    async def _look_for(self, response: Response) -> None:
-        """Found in the sent mail: it left. Not found proves nothing: it stays unknown."""
-        view = await self.store.view(response.ticket_id)
-        if await self.providers[view.mailbox.id].find_sent(response.message_id):
-            await self._deliver(response)
-
-    async def _deliver(self, response: Response) -> None:
-        """Now we wait for the customer, unless they wrote again while the reply was on its way:
-        then that mail gets a draft of its own."""
-        view = await self.store.view(response.ticket_id)
-        verb = Verb.DELIVER if view.email.id == response.email_id else Verb.REGENERATE
         async with self.store.change() as change:
-            ticket = await change.ticket(response.ticket_id)
-            if ticket.state is TicketState.OPEN:
-                await change.move_ticket(ticket, verb)
-            await change.move_response(response, Verb.DELIVER, {"sent_at": change.now})
-        await self._show(response)
+            changes = {"tries": tries, "send_after": later}
+            response = await change.move_response(response, Verb.DEFER, changes)
+            is_latest = response.email_id == await change.latest_email(response.ticket_id)
+            if not is_latest:
+                await give_way(change, response)
+        if is_latest:
+            await self.queue.put(Step.SENDING, response.id, later.timestamp() * 1000, later)
+        await self._sent_mail.show(response)
 
     async def _move(
         self, response: Response, verb: Verb, changes: Mapping[str, object] | None = None
     ) -> Response:
         async with self.store.change() as change:
             moved = await change.move_response(response, verb, changes)
-        await self._show(moved)
+        await self._sent_mail.show(moved)
         return moved
-
-    async def _show(self, response: Response) -> None:
-        ticket = await self.store.ticket(response.ticket_id)
-        try:
-            await self.queue.put(Step.SHOW, ticket.id, ticket.score)
-        except Transient as error:
-            log.warning("not queued, left to the sweep", ticket=ticket.id, error=str(error))

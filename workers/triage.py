@@ -9,6 +9,7 @@ from typing import Protocol
 
 from desk import rules
 from desk.errors import DeskError
+from desk.failpoints import failpoint
 from desk.model import (
     Category,
     Classification,
@@ -84,6 +85,7 @@ class Triage:
                 category=known.category.label,
                 model=known.model,
             )
+        await failpoint("triage.stored")
         await self.queue.put(Step.DRAFTING, view.ticket.id, score)
 
 
