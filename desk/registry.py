@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import select, update
 
 from desk import records
@@ -26,6 +28,7 @@ from desk.tables import (
     identities,
     knowledge_base,
     mailboxes,
+    sign_ins,
     tickets,
     users,
 )
@@ -79,6 +82,20 @@ class Registry(Rows):
             .where(mailboxes.c.id == id)
             .values(checkpoint=checkpoint, problem=problem)
         )
+
+    async def save_sign_in(self, id: MailboxId, value: Mapping[str, object], version: int) -> bool:
+        """What opens a mailbox. False when the stored one has not ``version`` (0: there is none);
+        afterwards it has one higher."""
+        sealed = records.seal(self.vault, value, f"sign_ins.sealed:{id}")
+        if version == 0:
+            row = {"mailbox_id": id, "version": 1, "sealed": sealed}
+            return await self.insert_or_ignore(sign_ins, row, ["mailbox_id"])
+        result = await self.connection.execute(
+            update(sign_ins)
+            .where(sign_ins.c.mailbox_id == id, sign_ins.c.version == version)
+            .values(version=version + 1, sealed=sealed)
+        )
+        return result.rowcount == 1
 
     async def save_article(self, name: str, title: str, sha256: str, passages: int) -> None:
         row = {"name": name, "title": title, "sha256": sha256, "passages": passages}

@@ -47,6 +47,7 @@ from desk.tables import (
     mailboxes,
     read_columns,
     responses,
+    sign_ins,
     tickets,
     users,
 )
@@ -125,6 +126,15 @@ class Store:
         async with self.read() as connection:
             rows = (await connection.execute(select(mailboxes).order_by(mailboxes.c.id))).mappings()
             return [records.mailbox(row) for row in rows]
+
+    async def sign_in(self, id: MailboxId) -> tuple[dict[str, Any], int] | None:
+        """What Change.save_sign_in kept, and its version."""
+        query = select(sign_ins).where(sign_ins.c.mailbox_id == id)
+        async with self.read() as connection:
+            row = (await connection.execute(query)).mappings().one_or_none()
+        if row is None:
+            return None
+        return records.unseal(self.vault, row["sealed"], f"sign_ins.sealed:{id}"), row["version"]
 
     async def user(self, id: UserId) -> User:
         row = await self._one(select(users).where(users.c.id == id), f"user {id}")

@@ -230,6 +230,14 @@ cards = Table(
     UniqueConstraint("ticket_id", "network", "channel"),
 )
 
+sign_ins = Table(
+    "sign_ins",
+    metadata,
+    Column("mailbox_id", ForeignKey("mailboxes.id"), primary_key=True, autoincrement=False),
+    Column("version", Integer, nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+)
+
 conversations = Table(
     "conversations",
     metadata,

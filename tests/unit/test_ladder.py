@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from desk.breaker import Breaker
 from desk.errors import Ambiguous, Misconfigured, Permanent, Throttled, Transient
 from desk.model import Draft
-from inference.breaker import Breaker
 from inference.extractive import Extractive
 from inference.ladder import Ladder, Question
 from inference.letter import Letters

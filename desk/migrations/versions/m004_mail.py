@@ -16,6 +16,7 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 def upgrade() -> None:
     relate_emails()
     create_answers()
+    create_sign_ins()
 
 
 def relate_emails() -> None:
@@ -50,3 +51,14 @@ def create_answers() -> None:
     )
     op.create_index("ix_answers_ticket_id", "answers", ["ticket_id"])
     op.create_index("ix_answers_message_index", "answers", ["message_index"])
+
+
+def create_sign_ins() -> None:
+    op.create_table(
+        "sign_ins",
+        sa.Column("mailbox_id", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["mailbox_id"], ["mailboxes.id"], name="fk_sign_ins_mailbox_id"),
+        sa.PrimaryKeyConstraint("mailbox_id", name="pk_sign_ins"),
+    )

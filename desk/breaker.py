@@ -1,4 +1,4 @@
-"""A breaker per writer: after a few failures it is left alone, then tried with one probe."""
+"""A breaker: after a few failures the other side is left alone, then tried with one probe."""
 
 from __future__ import annotations
 
@@ -38,6 +38,16 @@ class Breaker:
             return "closed"
         return "open" if now < self._opened + self._rest else "half-open"
 
+    @property
+    def remaining(self) -> float:
+        """Seconds until a call may be made again; 0 when one may be made now."""
+        now = self._clock.now()
+        if self.state == "paused" and self._paused_until is not None:
+            return (self._paused_until - now).total_seconds()
+        if self.state == "open" and self._opened is not None:
+            return (self._opened + self._rest - now).total_seconds()
+        return 0.0
+
     def admits(self) -> bool:
         """Whether a call may be made now; in the half-open state only the first one may."""
         if self.state == "half-open":
@@ -47,7 +57,7 @@ class Breaker:
         return self.state == "closed"
 
     def succeeded(self) -> None:
-        """The writer answered. A late answer to an older call does not close an open breaker."""
+        """It answered. A late answer to an older call does not close an open breaker."""
         if self._opened is None or self._probing:
             self._opened = None
             self._failed.clear()
@@ -62,10 +72,10 @@ class Breaker:
         self._probing = False
 
     def pause(self, seconds: float) -> None:
-        """The writer asked to be left alone; that is no failure."""
+        """It asked to be left alone; that is no failure."""
         self._paused_until = self._clock.now() + timedelta(seconds=seconds)
         self._probing = False
 
     def dropped(self) -> None:
-        """The call was cancelled, or failed for a reason that says nothing of the writer."""
+        """The call was cancelled, or failed for a reason that says nothing of it."""
         self._probing = False
