@@ -1,0 +1,301 @@
+"""Signing in a mailbox, and renewing what that gave, with an OAuth server on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+import pytest
+
+from desk.errors import DeskError, Misconfigured, Refused, Transient
+from desk.model import MailboxId
+from desk.store import Store
+from mail.http import Http
+from mail.oauth import LEASE, Client, SignIn, TokenSource
+from mail.sign_in import sign_in
+from mail.tokens import StoredTokens
+from tests.doubles.desk import FastClock
+from tests.doubles.oauth import OAuthServer, oauth_server
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[OAuthServer]:
+    async with oauth_server() as server:
+        yield server
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[Http]:
+    async with Http(timeout=5) as http:
+        yield http
+
+
+async def mailbox_of(store: Store) -> MailboxId:
+    async with store.change() as change:
+        return (await change.add_mailbox("support", "support@example.com", "gmail")).id
+
+
+class Worker:
+    """One process' view of the mailbox's sign-in."""
+
+    def __init__(self, store: Store, id: MailboxId, server: OAuthServer, http: Http) -> None:
+        self.tokens = StoredTokens(store, id)
+        self.source = TokenSource("support", server.client, self.tokens, http, store.clock)
+
+
+async def workers(store: Store, server: OAuthServer, http: Http, count: int) -> list[Worker]:
+    """All of one mailbox, which a person has signed in."""
+    id = await mailbox_of(store)
+    await StoredTokens(store, id).replace(SignIn(refresh=server.refresh_token()))
+    return [Worker(store, id, server, http) for _ in range(count)]
+
+
+async def stored(worker: Worker) -> SignIn:
+    found = await worker.tokens.load()
+    assert found is not None
+    return found
+
+
+# -- renewing
+
+
+async def test_a_token_is_used_until_two_minutes_before_its_end(
+    store: Store, clock: FastClock, server: OAuthServer, http: Http
+) -> None:
+    [worker] = await workers(store, server, http, 1)
+    first = await worker.source()
+    clock.forward(seconds=3600 - 121)
+    assert await worker.source() == first
+    clock.forward(seconds=2)
+    assert await worker.source() == server.access[-1] != first
+    assert len(server.requests) == 2
+
+
+async def test_two_workers_renew_once_and_share_what_came(
+    any_store: Store, clock: FastClock, server: OAuthServer, http: Http
+) -> None:
+    """The refresh token is good once: a second flight with it would end the sign-in."""
+    pair = await workers(any_store, server, http, 2)
+    server.delay = 0.2
+    for _ in range(4):
+        tokens = await asyncio.gather(*(worker.source() for worker in pair for _ in range(5)))
+        assert set(tokens) == {server.access[-1]}
+        clock.forward(hours=2)
+    assert len(server.requests) == 4
+    assert len({form["refresh_token"] for form in server.requests}) == 4
+
+
+async def test_while_another_renews_a_token_that_is_still_good_is_used(
+    store: Store, clock: FastClock, server: OAuthServer, http: Http
+) -> None:
+    one, two = await workers(store, server, http, 2)
+    old = await one.source()
+    assert await two.source() == old
+    clock.forward(seconds=3600 - 60)
+    server.delay = 0.5
+    renewing = asyncio.create_task(one.source())
+    await asyncio.sleep(0.2)
+    assert await two.source() == old
+    assert await renewing != old
+
+
+async def test_a_renewed_token_is_stored_sealed_before_anybody_uses_it(
+    store: Store, server: OAuthServer, http: Http
+) -> None:
+    [worker] = await workers(store, server, http, 1)
+    token = await worker.source()
+    kept = await stored(worker)
+    assert (kept.access, server.live[kept.refresh]) == (token, True)
+    raw = await store.sign_in(worker.tokens.mailbox)
+    assert raw is not None
+    async with store.read() as connection:
+        rows = await connection.exec_driver_sql("SELECT sealed FROM sign_ins")
+        [sealed] = rows.scalars()
+    assert token.encode() not in sealed
+    assert kept.refresh.encode() not in sealed
+
+
+async def test_a_worker_that_died_while_renewing_holds_it_up_for_a_lease_only(
+    store: Store, clock: FastClock, server: OAuthServer, http: Http
+) -> None:
+    [worker] = await workers(store, server, http, 1)
+    kept = await stored(worker)
+    assert await worker.tokens.save(replace(kept, renewing_until=clock.now() + LEASE))
+    waiting = asyncio.create_task(worker.source())
+    await asyncio.sleep(0.3)
+    assert not waiting.done()
+    clock.forward(seconds=LEASE.total_seconds())
+    assert await waiting == server.access[-1]
+
+
+async def test_a_token_that_the_server_refuses_is_renewed_although_it_looks_good(
+    store: Store, server: OAuthServer, http: Http
+) -> None:
+    one, two = await workers(store, server, http, 2)
+    old = await one.source()
+    fresh = await one.source.renewed(old)
+    assert fresh != old
+    assert await two.source.renewed(old) == fresh  # somebody did it already
+    assert len(server.requests) == 2
+
+
+async def test_a_renewal_goes_on_when_whoever_asked_is_cancelled(
+    store: Store, server: OAuthServer, http: Http
+) -> None:
+    [worker] = await workers(store, server, http, 1)
+    server.delay = 0.3
+    asking = asyncio.create_task(worker.source())
+    await asyncio.sleep(0.1)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    await worker.source.close()
+    assert server.live[(await stored(worker)).refresh]
+
+
+# -- what can go wrong
+
+
+async def test_a_sign_in_that_has_ended_says_so_and_asks_no_more_until_somebody_signs_in(
+    store: Store, server: OAuthServer, http: Http
+) -> None:
+    one, two = await workers(store, server, http, 2)
+    server.live.clear()
+    for worker in (one, two, one):
+        with pytest.raises(Misconfigured, match="support needs sign-in"):
+            await worker.source()
+    assert len(server.requests) == 1
+    await one.tokens.replace(SignIn(refresh=server.refresh_token()))
+    assert await two.source() == server.access[-1]
+
+
+async def test_a_mailbox_that_nobody_signed_in_says_so(
+    store: Store, server: OAuthServer, http: Http
+) -> None:
+    worker = Worker(store, await mailbox_of(store), server, http)
+    with pytest.raises(Misconfigured, match="support is not signed in"):
+        await worker.source()
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "expected"),
+    [
+        (503, "", Transient),
+        (429, "", Transient),
+        (400, "temporarily_unavailable", Transient),
+        (401, "invalid_client", Misconfigured),
+        (400, "unauthorized_client", Misconfigured),
+    ],
+)
+async def test_a_service_that_does_not_renew_now_ends_nothing(
+    store: Store,
+    server: OAuthServer,
+    http: Http,
+    status: int,
+    error: str,
+    expected: type[DeskError],
+) -> None:
+    [worker] = await workers(store, server, http, 1)
+    server.stumbles.append((status, error))
+    with pytest.raises(expected):
+        await worker.source()
+    assert await worker.source() == server.access[-1]
+
+
+async def test_while_the_service_is_away_a_token_that_is_still_good_is_used(
+    store: Store, clock: FastClock, server: OAuthServer, http: Http
+) -> None:
+    [worker] = await workers(store, server, http, 1)
+    old = await worker.source()
+    clock.forward(seconds=3600 - 60)
+    server.stumbles.append((500, ""))
+    assert await worker.source() == old
+    assert await worker.source() != old
+
+
+async def test_the_refresh_token_stays_where_none_comes_with_the_answer(
+    store: Store, clock: FastClock, server: OAuthServer, http: Http
+) -> None:
+    [worker] = await workers(store, server, http, 1)
+    server.rotates = False
+    await worker.source()
+    clock.forward(hours=1)
+    await worker.source()
+    assert {form["refresh_token"] for form in server.requests} == {"refresh-1"}
+
+
+# -- signing in
+
+
+async def browse(address: str, **changed: str) -> int:
+    """A browser that follows where it is sent."""
+    async with aiohttp.ClientSession() as browser:
+        async with browser.get(address, allow_redirects=False) as answer:
+            back = answer.headers["Location"]
+        parts = urlsplit(back)
+        query = {name: values[0] for name, values in parse_qs(parts.query).items()} | changed
+        async with browser.get(back.partition("?")[0], params=query) as answer:
+            return answer.status
+
+
+async def test_a_person_signs_in_with_the_browser(
+    server: OAuthServer, http: Http, clock: FastClock
+) -> None:
+    shown: asyncio.Queue[str] = asyncio.Queue()
+    signing = asyncio.create_task(sign_in(server.client, http, clock, shown.put_nowait, "a@b.c"))
+    address = await shown.get()
+    asked = parse_qs(urlsplit(address).query)
+    assert asked["redirect_uri"][0].startswith("http://127.0.0.1:")
+    assert (asked["scope"], asked["login_hint"]) == (["mail"], ["a@b.c"])
+    assert await browse(address) == 200
+    signed = await signing
+    assert signed.access == server.access[-1]
+    assert server.live[signed.refresh]
+    assert signed.expires_at == clock.now() + timedelta(hours=1)
+    with pytest.raises(aiohttp.ClientConnectorError):  # the listener is gone
+        await browse(address)
+
+
+async def test_whoever_does_not_know_the_state_is_not_listened_to(
+    server: OAuthServer, http: Http, clock: FastClock
+) -> None:
+    shown: asyncio.Queue[str] = asyncio.Queue()
+    signing = asyncio.create_task(sign_in(server.client, http, clock, shown.put_nowait))
+    address = await shown.get()
+    assert await browse(address, state="guessed") == 400
+    assert not signing.done()
+    assert await browse(address) == 200
+    assert (await signing).access
+
+
+async def test_a_person_may_say_no_or_not_come(
+    server: OAuthServer, http: Http, clock: FastClock
+) -> None:
+    shown: asyncio.Queue[str] = asyncio.Queue()
+    signing = asyncio.create_task(sign_in(server.client, http, clock, shown.put_nowait))
+    asked = parse_qs(urlsplit(await shown.get()).query)
+    query = {"error": "access_denied", "state": asked["state"][0]}
+    async with (
+        aiohttp.ClientSession() as browser,
+        browser.get(asked["redirect_uri"][0], params=query) as answer,
+    ):
+        assert answer.status == 200
+    with pytest.raises(Refused, match="access_denied"):
+        await signing
+    with pytest.raises(Refused, match="Nobody signed in"):
+        await sign_in(server.client, http, clock, shown.put_nowait, seconds=0.05)
+
+
+async def test_a_wrong_client_secret_is_told(
+    server: OAuthServer, http: Http, clock: FastClock
+) -> None:
+    shown: asyncio.Queue[str] = asyncio.Queue()
+    client = Client(server.client.service, "maildesk", "wrong")
+    signing = asyncio.create_task(sign_in(client, http, clock, shown.put_nowait))
+    await browse(await shown.get())
+    with pytest.raises(Misconfigured, match="check client_id and client_secret"):
+        await signing
