@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from cli.records import mailbox_settings, make_private
@@ -28,7 +30,8 @@ from inference.tgi import Dialect, Server, Tgi
 from kb.articles import load
 from kb.index import Index
 from kb.search import Search
-from mail.imap import ImapAccount, ImapProvider
+from mail.imap import ImapProvider
+from mail.imap_line import ImapAccount
 from mail.maildir import MaildirProvider
 from mail.provider import Provider
 from mail.smtp import SmtpSender
@@ -82,15 +85,18 @@ def _provider(given: MailboxSettings) -> MaildirProvider | ImapProvider:
     if given.kind == "maildir":
         if given.folder is None:
             raise Misconfigured(f"The mailbox {given.name} needs its folder in the settings")
-        return MaildirProvider(_maildir(given.name, given.folder))
+        backfill = timedelta(days=given.backfill_days)
+        return MaildirProvider(_maildir(given.name, given.folder), backfill=backfill)
     if not given.host or given.smtp is None:
         raise Misconfigured(f"The mailbox {given.name} needs host and smtp in the settings")
+    trusted = _trusted(given.ca_file)
     smtp = SmtpSender(
         given.smtp.host,
         given.smtp.port,
         given.smtp.user or given.user,
         given.smtp.password.get_secret_value() or given.password.get_secret_value(),
         given.smtp.tls,
+        tls_context=trusted,
     )
     account = ImapAccount(
         host=given.host,
@@ -98,9 +104,23 @@ def _provider(given: MailboxSettings) -> MaildirProvider | ImapProvider:
         user=given.user,
         password=given.password.get_secret_value(),
         tls=given.tls,
+        folders=given.read_folders,
         sent_folder=given.sent_folder,
+        save_sent=given.save_sent,
+        backfill=timedelta(days=given.backfill_days),
+        tls_context=trusted,
     )
     return ImapProvider(account, smtp)
+
+
+def _trusted(ca_file: Path | None) -> ssl.SSLContext | None:
+    """Who vouches for servers; None for those whom the machine trusts."""
+    if ca_file is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=str(ca_file))
+    except (OSError, ssl.SSLError) as error:
+        raise Misconfigured(f"The ca_file {ca_file} holds no certificates: {error}") from error
 
 
 def _maildir(mailbox: str, folder: Path) -> Path:

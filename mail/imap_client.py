@@ -17,7 +17,17 @@ from itertools import count
 
 from desk.errors import DeskError, Misconfigured, Permanent, Transient
 from mail.imap_connection import ImapConnection, Tls
-from mail.imap_wire import Fetched, Listed, Reply, quote, read_fetch, read_list
+from mail.imap_wire import (
+    Fetched,
+    Listed,
+    Reply,
+    Value,
+    quote,
+    read_fetch,
+    read_items,
+    read_list,
+    read_status,
+)
 
 # RFC 5530 §3; THROTTLED and OVERQUOTA (bandwidth) are Gmail's.
 BUSY = {b"UNAVAILABLE", b"INUSE", b"LIMIT", b"SERVERBUG", b"THROTTLED", b"OVERQUOTA"}
@@ -45,7 +55,6 @@ class Selected:
     uidvalidity: int = 0
     uidnext: int = 0
     exists: int = 0
-    highestmodseq: int = 0
 
 
 class ImapClient:
@@ -59,6 +68,7 @@ class ImapClient:
     def __init__(self, connection: ImapConnection) -> None:
         self.capabilities: frozenset[str] = frozenset()
         self.folder = ""
+        self.opened = Selected()  # what the server said of the folder when it was opened
         self.has_news = False  # set by more mail in the open folder, cleared by who acts on it
         self._connection = connection
         self._host = connection.host
@@ -137,11 +147,20 @@ class ImapClient:
             await self._run(b"LOGIN", user, password)
         await self._ask_capabilities()
 
-    async def xoauth2(self, user: str, token: str) -> None:
-        """An OAuth access token: https://developers.google.com/gmail/imap/xoauth2-protocol."""
-        await self._authenticate(b"XOAUTH2", f"user={user}\1auth=Bearer {token}\1\1", user)
+    async def bear(self, user: str, token: str) -> None:
+        """Sign in with an OAuth access token, by OAUTHBEARER (RFC 7628) where XOAUTH2 is not
+        offered: https://developers.google.com/gmail/imap/xoauth2-protocol."""
+        bearer = f"auth=Bearer {token}\1\1"
+        if {"AUTH=OAUTHBEARER", "AUTH=XOAUTH2"} & self.capabilities == {"AUTH=OAUTHBEARER"}:
+            name = user.replace("=", "=3D").replace(",", "=2C")  # RFC 5801 §4
+            await self._authenticate(b"OAUTHBEARER", f"n,a={name},\1{bearer}", user, b"AQ==")
+        else:
+            await self._authenticate(b"XOAUTH2", f"user={user}\1{bearer}", user)
 
-    async def _authenticate(self, mechanism: bytes, secret: str, user: str) -> None:
+    async def _authenticate(
+        self, mechanism: bytes, secret: str, user: str, regret: bytes = b""
+    ) -> None:
+        """``regret`` answers a challenge that tells an error, and the refusal follows."""
         if f"AUTH={mechanism.decode()}" not in self.capabilities:
             raise Misconfigured(f"{self._host} does not offer {mechanism.decode()} logins.")
         answers = [base64.b64encode(secret.encode())]
@@ -152,8 +171,7 @@ class ImapClient:
             tag = await self._send(*words)
             while (reply := await self._next()).tag != tag:
                 if reply.tag == b"+":
-                    # A further challenge tells an error and wants an empty answer.
-                    await self._connection.write((answers.pop() if answers else b"") + b"\r\n")
+                    await self._connection.write((answers.pop() if answers else regret) + b"\r\n")
             _accept(reply)
         await self._ask_capabilities()
 
@@ -172,23 +190,25 @@ class ImapClient:
 
     # Commands
 
-    async def enable(self, *extensions: str) -> None:
-        """RFC 5161; before a folder is opened."""
-        await self.command(b"ENABLE", *(name.encode() for name in extensions))
-
     async def select(self, folder: str, *, read_only: bool = True) -> Selected:
         """Open a folder; ``has_news`` then speaks of it."""
         self.folder = ""
-        numbers = {b"UIDVALIDITY": 0, b"UIDNEXT": 0, b"HIGHESTMODSEQ": 0}
+        numbers = {b"UIDVALIDITY": 0, b"UIDNEXT": 0}
         self._exists = 0
         for reply in await self.command(b"EXAMINE" if read_only else b"SELECT", folder):
             if len(reply.code) > 1 and reply.code[0] in numbers and reply.code[1].isdigit():
                 numbers[reply.code[0]] = int(reply.code[1])
         self.folder = folder
         self.has_news = False
-        return Selected(
-            numbers[b"UIDVALIDITY"], numbers[b"UIDNEXT"], self._exists, numbers[b"HIGHESTMODSEQ"]
-        )
+        self.opened = Selected(numbers[b"UIDVALIDITY"], numbers[b"UIDNEXT"], self._exists)
+        return self.opened
+
+    async def status(self, folder: str) -> Selected:
+        """The same of a folder that is not open, cheaply (RFC 9051 §6.3.11)."""
+        numbers: dict[bytes, int] = {}
+        for reply in await self.command(b"STATUS", folder, b"(MESSAGES UIDNEXT UIDVALIDITY)"):
+            numbers |= read_status(reply)
+        return Selected(*(numbers.get(n, 0) for n in (b"UIDVALIDITY", b"UIDNEXT", b"MESSAGES")))
 
     async def uid_search(self, *criteria: bytes | str) -> list[int]:
         """UIDs in ascending order."""
@@ -198,12 +218,21 @@ class ImapClient:
                 uids.update(int(word) for word in reply.parts[0].split() if word.isdigit())
         return sorted(uids)
 
-    async def uid_fetch(self, uids: str, items: bytes) -> AsyncGenerator[Fetched, None]:
+    async def uid_fetch(self, uids: bytes, items: bytes) -> AsyncGenerator[Fetched, None]:
         """Mails as they come in. Changed flags that a server mixes in have no size and body."""
-        async with aclosing(self.stream(b"UID FETCH", uids.encode(), items)) as replies:
+        async with aclosing(self.stream(b"UID FETCH", uids, items)) as replies:
             async for reply in replies:
                 if reply.word == b"FETCH" and (fetched := read_fetch(reply)):
                     yield fetched
+
+    async def uid_items(self, uid: int, items: bytes) -> dict[bytes, Value]:
+        """All that one mail says to these items, by name; nothing when it is gone."""
+        found: dict[bytes, Value] = {}
+        for reply in await self.command(b"UID FETCH", b"%d" % uid, items):
+            said = read_items(reply) if reply.word == b"FETCH" else {}
+            if said.get(b"UID") == b"%d" % uid:
+                found |= said
+        return found
 
     async def list_folders(self) -> list[Listed]:
         """All folders, with their special uses (RFC 6154) where the server knows them."""

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import ssl
 from contextlib import suppress
+from io import BytesIO
 from typing import Literal
 
 from desk.errors import Misconfigured, Permanent, Transient
@@ -102,17 +103,17 @@ class ImapConnection:
     async def _literal(self, size: int) -> bytes:
         if size > self._literal_bytes:
             raise Permanent(f"{self.host} sent a string of {size:,} bytes, more than was asked.")
-        literal = bytearray()
-        while len(literal) < size:
+        literal = BytesIO()  # gives its content away without a copy
+        while (left := size - literal.tell()) > 0:
             try:
                 async with asyncio.timeout(self.silence):
-                    chunk = await self._reader.read(min(CHUNK_BYTES, size - len(literal)))
+                    chunk = await self._reader.read(min(CHUNK_BYTES, left))
             except TimeoutError as error:
                 raise self._silent() from error
             if not chunk:
                 raise EOFError("in the middle of a string")
-            literal += chunk
-        return bytes(literal)
+            literal.write(chunk)
+        return literal.getvalue()
 
     async def _rest(self) -> bytes:
         try:

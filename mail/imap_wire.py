@@ -143,10 +143,31 @@ def read_internaldate(text: bytes) -> datetime | None:
         return None
 
 
+def spell_date(when: datetime) -> bytes:
+    """``8-Nov-2026``, as SEARCH wants it."""
+    return b"%d-%s-%04d" % (when.day, MONTHS[when.month - 1].capitalize(), when.year)
+
+
+def spell_uids(uids: Sequence[int]) -> bytes:
+    """Ascending UIDs as a sequence set: ``1:3,7``."""
+    runs: list[list[int]] = []
+    for uid in uids:
+        if runs and uid == runs[-1][1] + 1:
+            runs[-1][1] = uid
+        else:
+            runs.append([uid, uid])
+    return b",".join(b"%d:%d" % (a, b) if a != b else b"%d" % a for a, b in runs)
+
+
+def read_items(reply: Reply) -> dict[bytes, Value]:
+    """What a FETCH reply says, by name."""
+    values = reply.values()
+    return pairs(values[0]) if values and isinstance(values[0], list) else {}
+
+
 def read_fetch(reply: Reply) -> Fetched | None:
     """A FETCH reply; None when it carries no UID, as unasked news of flags do."""
-    values = reply.values()
-    found = pairs(values[0]) if values and isinstance(values[0], list) else {}
+    found = read_items(reply)
     uid, size, when = found.get(b"UID"), found.get(b"RFC822.SIZE"), found.get(b"INTERNALDATE")
     if not isinstance(uid, bytes) or not uid.isdigit():
         return None
@@ -157,6 +178,16 @@ def read_fetch(reply: Reply) -> Fetched | None:
         read_internaldate(when) if isinstance(when, bytes) else None,
         body if isinstance(body, bytes) else None,
     )
+
+
+def read_status(reply: Reply) -> dict[bytes, int]:
+    """The numbers of a STATUS reply, by name."""
+    match reply.values() if reply.word == b"STATUS" else []:
+        case [_, list() as items, *_]:
+            numbers = pairs(items).items()
+            return {n: int(v) for n, v in numbers if isinstance(v, bytes) and v.isdigit()}
+        case _:
+            return {}
 
 
 def read_list(reply: Reply) -> Listed | None:

@@ -70,7 +70,8 @@ class Intake:
         self, mailbox: Mailbox, arrivals: tuple[Arrival, ...], checkpoint: str
     ) -> list[Ticket]:
         """The mails and the checkpoint that covers them, in one transaction."""
-        received = [await asyncio.to_thread(self._read, arrival) for arrival in arrivals]
+        incoming = [arrival for arrival in arrivals if not arrival.is_sent]
+        received = [await asyncio.to_thread(self._read, arrival) for arrival in incoming]
         tickets = []
         async with self.store.change() as change:
             for mail in received:

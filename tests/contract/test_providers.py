@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mail.imap import ImapAccount, ImapProvider
+from mail.imap import ImapProvider
+from mail.imap_line import ImapAccount
 from mail.maildir import MaildirProvider, deliver
 from mail.provider import Arrival, Provider
 from mail.smtp import SmtpSender
@@ -206,11 +207,27 @@ async def test_sent_mail_is_found_by_its_message_id_and_no_other(mailbox: Mailbo
         assert await provider.find_sent("<7@example.org>")
 
 
-async def test_sent_mail_does_not_come_back_as_new_mail(mailbox: Mailbox) -> None:
+async def test_sent_mail_comes_back_once_and_marked_as_sent(mailbox: Mailbox) -> None:
     mailbox.deliver(mail(1))
     page = await mailbox.provider.fetch("")
+    assert [(arrival.is_sent, numbers([arrival])) for arrival in page.arrivals] == [(False, [1])]
     await mailbox.provider.send(mail(7), "alice@example.org", ["customer@example.org"])
     assert await mailbox.provider.find_sent("<7@example.org>")
-    assert (await mailbox.provider.fetch(page.checkpoint)).arrivals == ()
     mailbox.deliver(mail(2))
-    assert numbers([*(await mailbox.provider.fetch(page.checkpoint)).arrivals]) == [2]
+    arrivals, checkpoint = await read_all(mailbox.provider, page.checkpoint, 5)
+    assert {(a.is_sent, *numbers([a])) for a in arrivals} == {(False, 2), (True, 7)}
+    assert await read_all(mailbox.provider, checkpoint, 5) == ([], checkpoint)
+    async with mailbox.reopen() as provider:
+        assert await read_all(provider, checkpoint, 5) == ([], checkpoint)
+
+
+async def test_what_was_sent_before_the_mailbox_was_connected_does_not_come(
+    mailbox: Mailbox,
+) -> None:
+    await mailbox.provider.send(mail(7), "alice@example.org", ["customer@example.org"])
+    async with mailbox.reopen() as provider:
+        arrivals, checkpoint = await read_all(provider, "", 5)
+        assert arrivals == []
+        await provider.send(mail(8), "alice@example.org", ["customer@example.org"])
+        [sent] = (await provider.fetch(checkpoint)).arrivals
+        assert (sent.is_sent, numbers([sent])) == (True, [8])

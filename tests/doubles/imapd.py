@@ -7,6 +7,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 HANG_UP = b""
 CAPABILITIES = b"IMAP4rev1 SASL-IR AUTH=PLAIN IDLE"
@@ -40,7 +41,15 @@ class Imapd:
                     b"* %d EXISTS\r\n* OK [UIDVALIDITY %d]\r\n* OK [UIDNEXT %d]\r\nTAG OK done\r\n"
                     % (len(self.mails), self.uidvalidity, uidnext)
                 )
-            case ["UID", "SEARCH", "UID", span]:
+            case ["STATUS", folder, *_]:
+                uidnext = max(self.mails, default=0) + 1
+                return b"* STATUS %s (MESSAGES %d UIDNEXT %d UIDVALIDITY %d)\r\nTAG OK\r\n" % (
+                    folder.encode(),
+                    len(self.mails),
+                    uidnext,
+                    self.uidvalidity,
+                )
+            case ["UID", "SEARCH", "UID", span, *_]:
                 first = int(span.split(":")[0])
                 found = [uid for uid in self.mails if uid >= first] or [*self.mails][-1:]
                 return b"* SEARCH %s\r\nTAG OK\r\n" % b" ".join(b"%d" % uid for uid in found)
@@ -50,12 +59,12 @@ class Imapd:
                 return b"TAG OK\r\n"
 
     def _fetch(self, span: str, items: str) -> bytes:
-        first, last = (int(end) for end in span.split(":"))
+        wanted = uids_of(span)
         lines = []
         for uid, raw in self.mails.items():
-            if first <= uid <= last:
+            if uid in wanted:
                 if "SIZE" in items:
-                    date = b'INTERNALDATE "01-Jan-2026 00:00:00 +0000"'
+                    date = f'INTERNALDATE "{datetime.now(UTC):%d-%b-%Y %H:%M:%S} +0000"'.encode()
                     lines.append(b"* 1 FETCH (UID %d RFC822.SIZE %d %s)" % (uid, len(raw), date))
                 else:
                     lines.append(b"* 1 FETCH (UID %d BODY[] {%d}\r\n%s)" % (uid, len(raw), raw))
@@ -76,6 +85,12 @@ class Imapd:
                 break
             writer.write(re.sub(rb"\bTAG\b", tag.encode(), reply))
         writer.close()
+
+
+def uids_of(sequence: str) -> set[int]:
+    """``1:3,7`` as numbers."""
+    ends = [run.split(":") for run in sequence.split(",")]
+    return {uid for run in ends for uid in range(int(run[0]), int(run[-1]) + 1)}
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ import os
 import random
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -16,9 +16,12 @@ from cli.parts import opened_mailboxes
 from desk.errors import Misconfigured, Transient
 from desk.model import Mailbox, MailboxId
 from desk.settings import MailboxSettings
-from mail.maildir import INDEX, MaildirProvider, deliver
+from mail.maildir import MaildirProvider, deliver
+from mail.maildir_folder import INDEX
 from mail.maildir_index import COMPACT_LINES, MaildirIndex
+from mail.place import Place
 from mail.provider import MAIL_BYTES, Page
+from tests.doubles.desk import FastClock
 
 
 @pytest.fixture
@@ -185,10 +188,11 @@ async def test_without_its_index_the_mailbox_is_read_again_under_the_same_keys(r
         deliver(root, b"%d" % number)
     found, checkpoint = await read_all(MaildirProvider(root))
     (root / INDEX).unlink()
-    assert await read_all(MaildirProvider(root), checkpoint) == (
-        found,
-        (await read_all(MaildirProvider(root)))[1],
-    )
+    again, reached = await read_all(MaildirProvider(root), checkpoint)
+    now = datetime.now(UTC)
+    anew = (await read_all(MaildirProvider(root)))[1]
+    assert again == found
+    assert Place.read(reached, now).folders == Place.read(anew, now).folders
 
 
 @pytest.mark.parametrize(
@@ -213,7 +217,8 @@ async def test_a_crash_while_the_index_was_written_loses_nothing(root: Path) -> 
 
 
 async def test_two_processes_on_one_mailbox_number_it_alike(root: Path) -> None:
-    one, two = MaildirProvider(root), MaildirProvider(root)
+    clock = FastClock()
+    one, two = MaildirProvider(root, clock=clock), MaildirProvider(root, clock=clock)
     places = ["", ""]
     seen: list[list[str]] = [[], []]
     for round_ in range(20):
@@ -378,3 +383,41 @@ async def test_a_maildir_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="folder of the mailbox support"):
         async with opened_mailboxes([(record, given)]):
             pass
+
+
+# Old mail, and mail sent by others
+
+
+async def test_mail_older_than_the_backfill_never_comes(root: Path) -> None:
+    now = time.time()
+    for days in range(40):
+        put(root, f"{days}.host", when=now - days * 86_400)
+    clock = FastClock(datetime.fromtimestamp(now, UTC))
+    provider = MaildirProvider(root, backfill=timedelta(days=7.5), clock=clock)
+    found, checkpoint = await read_all(provider)
+    assert sorted(found) == sorted(f"{days}.host" for days in range(8))
+    clock.forward(days=30)
+    put(root, "late.host", when=now)
+    put(root, "restored.host", when=now - 20 * 86_400)
+    again = MaildirProvider(root, backfill=timedelta(days=7.5), clock=clock)
+    assert (await read_all(again, checkpoint))[0] == ["late.host"]
+
+
+async def test_a_thousand_old_mails_cost_one_page(root: Path) -> None:
+    for number in range(1000):
+        put(root, f"{number}.host", when=1000 + number)
+    page = await MaildirProvider(root, backfill=timedelta(days=14)).fetch("", 10)
+    assert (page.arrivals, page.more) == ((), False)
+
+
+async def test_mail_that_another_program_files_as_sent_comes_as_sent(root: Path) -> None:
+    provider = MaildirProvider(root)
+    _, checkpoint = await read_all(provider)
+    deliver(root / ".Sent", b"Subject: by hand\n\nhello\n", "by-hand")
+    [arrival] = (await provider.fetch(checkpoint)).arrivals
+    assert (arrival.is_sent, arrival.key) == (True, ".Sent/by-hand")
+    deliver(root, b"mail", "by-hand")
+    put(root, "second.host")
+    first = await provider.fetch(checkpoint, 2)
+    assert (keys(first), first.more) == (["by-hand", "second.host"], True)
+    assert keys(await provider.fetch(first.checkpoint, 2)) == [".Sent/by-hand"]

@@ -1,0 +1,197 @@
+"""Reads one IMAP folder in the order of its UIDs, past whatever a server cannot hand over."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from datetime import UTC, datetime, timedelta
+
+from desk.errors import DeskError, Misconfigured, Permanent, Transient
+from mail.imap_client import ImapClient, Selected
+from mail.imap_large import read_large
+from mail.imap_wire import Fetched, spell_date, spell_uids
+from mail.place import Found
+from mail.provider import PAGE_BYTES, Arrival
+
+log = logging.getLogger(__name__)
+
+SEARCH_SPAN = 200_000  # UIDs asked for at once in a larger folder: the answer is one line
+LONGEST_PAGE = 500  # mails asked for in one command, whose line stays below 8 kB (RFC 7162 §4)
+LARGE_BYTES = 25 * 1024 * 1024  # of a larger mail only its texts are read
+TRIES = 5  # of a mail that breaks the connection, until we ask for less of it
+DAY = timedelta(days=1)
+
+UNREADABLE = b"""\
+Subject: (The mail server does not hand over this mail)\r
+\r
+The mail server does not hand over this mail. Open it in the mailbox itself.\r
+"""
+
+
+class Folder:
+    """``name`` is in the server's spelling. Positions are ``uidvalidity:uid`` (RFC 9051 §2.3.1.1).
+
+    When the server renumbers a folder it is read from its start, with new keys.
+    """
+
+    def __init__(self, name: str, is_sent: bool = False) -> None:
+        self.name = name
+        self.is_sent = is_sent
+        self.reached = ("", 0)  # uidvalidity, and the highest UID read so far
+        self._ahead: tuple[str, list[int], bool] = ("", [], False)  # what a search found after it
+        self._tries: Counter[str] = Counter()
+
+    async def end(self, client: ImapClient) -> str:
+        """The position behind all that it holds now."""
+        opened = await open_folder(client, self.name)
+        return f"{opened.uidvalidity}:{max(opened.uidnext - 1, 0)}"
+
+    async def read(self, client: ImapClient, position: str, since: datetime, limit: int) -> Found:
+        """At most ``limit`` mails after ``position`` that arrived ``since`` then."""
+        if not await self._has_news(client, position):
+            return Found((), position, False)
+        validity = str(client.opened.uidvalidity)
+        known, _, last = position.partition(":")
+        after = int(last) if known == validity and last.isdecimal() else 0
+        uids, is_cut = await self._new_uids(client, f"{validity}:{after}", after, since)
+        if uids and not limit:
+            return Found((), position, True)
+        taken = uids[: min(limit, LONGEST_PAGE)]
+        arrivals, settled = await self._arrivals(client, validity, taken, since)
+        more = is_cut or len(uids) > settled
+        reached = uids[settled - 1] if settled else after
+        if not more:  # older mails and gaps at the end need no second look
+            reached = max(reached, client.opened.uidnext - 1)
+        self._ahead = (f"{validity}:{reached}", uids[settled:], is_cut)
+        self.reached = (validity, reached)
+        return Found(arrivals, f"{validity}:{reached}", more)
+
+    async def _has_news(self, client: ImapClient, position: str) -> bool:
+        """Whether there may be something after ``position``; the folder is open then."""
+        if client.folder == self.name:
+            await client.noop()  # some servers tell a session of new mail only when it asks
+            return True
+        try:
+            now = await client.status(self.name)
+        except Permanent as error:
+            raise not_there(self.name, error) from error
+        if now.uidnext and position == f"{now.uidvalidity}:{now.uidnext - 1}":
+            return False
+        await open_folder(client, self.name)
+        return True
+
+    async def _new_uids(
+        self, client: ImapClient, position: str, after: int, since: datetime
+    ) -> tuple[list[int], bool]:
+        """UIDs above ``after``, and whether the folder may have more than these."""
+        known, uids, more = self._ahead
+        if known == position and uids:
+            return uids, more
+        # A server compares days of whatever time zone (RFC 9051 §6.4.4): the rest is done here.
+        days = b"SINCE " + spell_date(since - DAY)
+        first = after + 1
+        if client.opened.exists > SEARCH_SPAN:
+            while first + SEARCH_SPAN < client.opened.uidnext:
+                last = first + SEARCH_SPAN - 1
+                if uids := await client.uid_search(b"UID %d:%d" % (first, last), days):
+                    return uids, True
+                first += SEARCH_SPAN
+        # n:* names the last mail even when its UID is below n (RFC 9051 §9, seq-range).
+        found = await client.uid_search(b"UID %d:*" % first, days)
+        return [uid for uid in found if uid > after], False
+
+    async def _arrivals(
+        self, client: ImapClient, validity: str, uids: Sequence[int], since: datetime
+    ) -> tuple[tuple[Arrival, ...], int]:
+        """The mails of these successive UIDs, and how many UIDs that settles, gone ones too."""
+        heads = await collect(client, uids, b"(UID RFC822.SIZE INTERNALDATE)", {})
+        now = datetime.now(UTC)
+        arrived = {uid: head.internaldate or now for uid, head in heads.items()}
+        living = [uid for uid in uids if uid in heads and arrived[uid] >= since]
+        if not living:
+            return (), len(uids)
+        alone = self._tries[f"{validity}:{living[0]}"] > 0
+        first = heads[living[0]].size or 0
+        sizes = [heads[uid].size or 0 for uid in living]
+        several = living[: 1 if alone else fitting(sizes)]
+        is_large = first > LARGE_BYTES
+        found, settled = await self._bodies(client, validity, several, is_large)
+        arrivals = tuple(
+            Arrival(self._key(validity, uid), body, arrived[uid], is_sent=self.is_sent)
+            for uid in several[:settled]
+            if uid in found and (body := found[uid].body) is not None
+        )
+        if several[:settled] == living:
+            return arrivals, len(uids)
+        return arrivals, uids.index(living[settled])
+
+    def _key(self, validity: str, uid: int) -> str:
+        return f"{self.name}:{validity}:{uid}"
+
+    async def _bodies(
+        self, client: ImapClient, validity: str, uids: Sequence[int], is_large: bool
+    ) -> tuple[Mapping[int, Fetched], int]:
+        """What these mails hold, and how many of them, from the first, that settles.
+
+        A mail that the server cannot hand over must not stop the ones behind it. It is asked for
+        alone, then only for its header, then replaced by a note that sends a person to it.
+        """
+        key = f"{validity}:{uids[0]}"
+        tries = self._tries.pop(key, 0)
+        if tries >= 2 * TRIES:
+            log.error("The mail server does not hand over mail %s.", key)
+            return {uids[0]: Fetched(uids[0], body=UNREADABLE)}, 1
+        found: dict[int, Fetched] = {}
+        try:
+            if is_large and tries < TRIES:
+                found[uids[0]] = Fetched(uids[0], body=await read_large(client, uids[0]))
+            else:
+                part = b"[HEADER]" if tries >= TRIES else b"[]"
+                await collect(client, uids, b"(UID BODY.PEEK%s)" % part, found)
+        except DeskError as error:
+            settled = next((n for n, uid in enumerate(uids) if uid not in found), len(uids))
+            if settled == 0:
+                # Refused in words (or too long): the next way is more useful than the same again.
+                skip = isinstance(error, Permanent) and tries > 0
+                self._tries[key] = (tries // TRIES + 1) * TRIES if skip else tries + 1
+                if isinstance(error, Transient):
+                    raise
+                raise Transient(f"The mail server did not hand over mail {key}: {error}") from error
+            return found, settled
+        return found, len(uids)
+
+
+async def open_folder(client: ImapClient, folder: str) -> Selected:
+    try:
+        return await client.select(folder)
+    except Permanent as error:
+        raise not_there(folder, error) from error
+
+
+def not_there(folder: str, error: Permanent) -> Misconfigured:
+    return Misconfigured(f"The folder {folder} cannot be opened: {error}")
+
+
+async def collect(
+    client: ImapClient, uids: Sequence[int], items: bytes, found: dict[int, Fetched]
+) -> dict[int, Fetched]:
+    """Fill ``found`` with the mails among these UIDs."""
+    wanted = set(uids)
+    if uids:
+        async with aclosing(client.uid_fetch(spell_uids(uids), items)) as mails:
+            async for mail in mails:
+                if mail.uid in wanted and (mail.size is not None or mail.body is not None):
+                    found[mail.uid] = mail
+    return found
+
+
+def fitting(sizes: Sequence[int]) -> int:
+    """How many of the first mails fit into a page; one always does, and a large one is alone."""
+    weight = 0
+    for number, size in enumerate(sizes):
+        weight += size
+        if number and (weight > PAGE_BYTES or max(size, sizes[0]) > LARGE_BYTES):
+            return number
+    return len(sizes)

@@ -1,0 +1,95 @@
+"""A signed-in IMAP connection that is opened when it is needed, and again when it broke."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal, TypeVar
+
+from desk.errors import Misconfigured, Transient
+from mail.imap_client import ImapClient
+from mail.imap_connection import Tls
+from mail.smtp import Token
+
+T = TypeVar("T")
+
+Save = Literal["auto", "always", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImapAccount:
+    """Where and as whom to read. ``token`` yields an OAuth access token, for the password."""
+
+    host: str
+    port: int
+    user: str
+    password: str = field(default="", repr=False)
+    tls: Tls = "tls"
+    folders: tuple[str, ...] = ("INBOX",)
+    sent_folder: str = ""  # "" = the one that the server marks as sent, else "Sent"
+    save_sent: Save = "auto"
+    backfill: timedelta = timedelta(days=14)
+    silence: float = 60.0
+    poll: float = 15.0  # where the server has no IDLE
+    token: Token | None = field(default=None, repr=False)
+    tls_context: ssl.SSLContext | None = field(default=None, repr=False)
+
+
+class Line:
+    """One connection, used by one task at a time."""
+
+    def __init__(self, account: ImapAccount) -> None:
+        self._account = account
+        self._client: ImapClient | None = None
+        self._turn = asyncio.Lock()
+
+    async def use(self, work: Callable[[ImapClient], Awaitable[T]]) -> T:
+        """``work`` on a connection; once more on a new one when an old one proves dead."""
+        async with self._turn:
+            if self._client is not None and self._client.is_open:
+                try:
+                    return await work(self._client)
+                except Transient:
+                    if self._client.is_open:
+                        raise
+            await self.close()
+            self._client = await self._sign_in()
+            return await work(self._client)
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.logout()
+            self._client = None
+
+    async def _sign_in(self) -> ImapClient:
+        account = self._account
+        client = await ImapClient.connect(
+            account.host,
+            account.port,
+            account.tls,
+            silence=account.silence,
+            tls_context=account.tls_context,
+        )
+        try:
+            if account.token:
+                await self._bear(client, account.token)
+            else:
+                await client.login(account.user, account.password)
+        except BaseException:
+            await client.logout()
+            raise
+        return client
+
+    async def _bear(self, client: ImapClient, token: Token) -> None:
+        """A token may have been revoked before its time: another one is asked for, once."""
+        first = await token()
+        try:
+            await client.bear(self._account.user, first)
+        except Misconfigured:
+            second = await token()
+            if second == first:
+                raise
+            await client.bear(self._account.user, second)
