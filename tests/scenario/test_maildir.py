@@ -243,10 +243,9 @@ async def test_a_long_index_of_deleted_mail_is_shortened(root: Path) -> None:
     assert (root / INDEX).stat().st_size < 1000
     put(root, "new.host")
     for reader in (other, provider, MaildirProvider(root)):
-        assert await read_all(reader, checkpoint) == (
-            ["new.host"],
-            f"{checkpoint.partition(':')[0]}:{COMPACT_LINES + 6}",
-        )
+        again, reached = await read_all(reader, checkpoint)
+        assert again == ["new.host"]
+        assert reached == checkpoint.replace(f":{COMPACT_LINES + 5}", f":{COMPACT_LINES + 6}")
 
 
 async def test_nothing_is_lost_while_mail_comes_and_flags_change_all_the_time(root: Path) -> None:
