@@ -226,6 +226,8 @@ def _kind(view: TicketView, known: Classification) -> str:
 
 def _quote(view: TicketView) -> str:
     parsed = view.email.parsed
+    if parsed.quarantine:
+        return f"(this mail is quarantined: {parsed.quarantine} Open it in a mail program)"
     text = clean(parsed.reply or parsed.text).strip()
     return clip(text, QUOTE_LIMIT) or "(the mail has no text)"
 

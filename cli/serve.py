@@ -20,7 +20,7 @@ from desk.metrics import Metrics
 from desk.model import Mailbox, MailboxId, Step
 from desk.settings import MailboxSettings, Settings
 from desk.store import Store
-from mail.parse import parse
+from mail.parse_pool import ParsePool
 from mail.provider import Provider
 from workers.drafting import Drafting
 from workers.intake import Intake
@@ -169,7 +169,8 @@ async def serve_steps(process: Process, desk: Desk) -> None:
     """Open what each step needs and serve it as soon as that is there; then keep it open."""
     async with AsyncExitStack() as stack:
         providers = await stack.enter_async_context(parts.opened_mailboxes(desk.mailboxes))
-        serve_mail(process, desk, providers)
+        pool = await stack.enter_async_context(ParsePool())
+        serve_mail(process, desk, providers, pool)
         if not desk.settings.mailboxes:
             folder = desk.mailboxes[0][1].folder
             process.start(feed(SAMPLES / "mailbox", folder))
@@ -191,9 +192,11 @@ async def serve_steps(process: Process, desk: Desk) -> None:
         await asyncio.Event().wait()
 
 
-def serve_mail(process: Process, desk: Desk, providers: Mapping[MailboxId, Provider]) -> None:
+def serve_mail(
+    process: Process, desk: Desk, providers: Mapping[MailboxId, Provider], pool: ParsePool
+) -> None:
     """Intake, sending, and the schedule: all that needs no model."""
-    intake = Intake(desk.store, desk.queue, providers, parse)
+    intake = Intake(desk.store, desk.queue, providers, pool.parse)
     names = {given.name: given.display_name for _, given in desk.mailboxes}
     sending = Sending(desk.store, desk.queue, providers, names)
     process.serve(

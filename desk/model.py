@@ -223,6 +223,10 @@ class Attachment:
     sha256: str
 
 
+QUARANTINED = "quarantined: "
+"""How the defect begins of a mail that stopped its parser."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bounce:
     """A delivery report (RFC 3464). ``message_id`` is that of the mail it speaks of, ``status`` an
@@ -263,6 +267,12 @@ class ParsedEmail:
     defects: tuple[str, ...] = ()
     truncated: bool = False
     bounce: Bounce | None = None
+
+    @property
+    def quarantine(self) -> str:
+        """Why only a few headers of it were read; empty for nearly every mail."""
+        first = next(iter(self.defects), "")
+        return first.removeprefix(QUARANTINED) if first.startswith(QUARANTINED) else ""
 
 
 class Relation(StrEnum):

@@ -6,6 +6,7 @@ Everything here is linear in its input and capped before it is read.
 from __future__ import annotations
 
 import binascii
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -234,6 +235,11 @@ def message_ids(text: str) -> tuple[str, ...]:
     if not unique and "@" in text and " " not in text.strip():
         unique = [f"<{re.sub(r'[^!-~]+|[<>]', '', text)[:990]}>"]
     return tuple(unique if len(unique) <= MAX_IDS else [unique[0], *unique[1 - MAX_IDS :]])
+
+
+def made_up_id(raw: bytes) -> str:
+    """For a mail that has none; the same bytes get the same."""
+    return f"<{hashlib.sha256(raw).hexdigest()}@maildesk.invalid>"
 
 
 ISO = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d)?(?:\.\d+)?\s*(?:Z|[+-]\d\d:?\d\d)?")

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 
 from desk.model import Address, ParsedEmail
 from mail.addresses import addresses
 from mail.body import MAX_BODY_BYTES, Body
 from mail.charset import clean, decode
-from mail.headers import Headers, message_ids, moment, received_at
+from mail.headers import Headers, made_up_id, message_ids, moment, received_at
 from mail.html import MARKS, REST
 from mail.kind import kind_of
 from mail.mime import Limits, build
@@ -22,13 +21,15 @@ MAX_FORWARDS = 5
 
 
 def parse(raw: bytes) -> ParsedEmail:
-    """Reads one mail as it came over the wire. Never raises."""
+    """Reads one mail as it came over the wire. Never raises, unless memory ends."""
     try:
         return _parse(raw, 0)
+    except MemoryError:
+        raise
     except Exception as error:  # no mail may be lost; it is shown as the text that it is
         text = clean(decode(raw[:MAX_BODY_BYTES])[0])[:MAX_TEXT]
         return ParsedEmail(
-            message_id=_made_up_id(raw),
+            message_id=made_up_id(raw),
             text=text,
             reply=text,
             defects=(f"The mail could not be read ({type(error).__name__}); this is its source.",),
@@ -62,10 +63,6 @@ def as_json(parsed: ParsedEmail) -> dict[str, object]:
 
 def _address(one: Address) -> dict[str, str]:
     return {"name": one.name, "address": one.address}
-
-
-def _made_up_id(raw: bytes) -> str:
-    return f"<{hashlib.sha256(raw).hexdigest()}@maildesk.invalid>"
 
 
 def _parse(raw: bytes, depth: int) -> ParsedEmail:
@@ -108,7 +105,7 @@ def _message_id(headers: Headers, raw: bytes, limits: Limits) -> str:
     if found:
         return found[0]
     limits.note("The mail has no usable Message-ID; one was made from its content.")
-    return _made_up_id(raw)
+    return made_up_id(raw)
 
 
 def _sender(headers: Headers, limits: Limits) -> Address:

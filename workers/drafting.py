@@ -163,6 +163,8 @@ class Drafting:
 
 def left_to_a_person(parsed: ParsedEmail, known: Classification | None, instruction: str) -> str:
     """Why no writer is asked; empty when one is. Somebody who asks for a draft gets one."""
+    if parsed.quarantine:
+        return "this mail could not be read safely: answer it in a mail program"
     if parsed.kind in UNREADABLE:
         return UNREADABLE[parsed.kind]
     is_spam = certain(known, "category", Category.SUPPORT) is Category.SPAM

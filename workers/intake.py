@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -36,12 +36,12 @@ SUBJECT_DAYS = 14
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """Reads mailboxes. ``parse`` never raises; ``providers`` are open."""
+    """Reads mailboxes. ``parse`` takes whatever the bytes are; ``providers`` are open."""
 
     store: Store
     queue: Queue
     providers: Mapping[MailboxId, Provider]
-    parse: Callable[[bytes], ParsedEmail]
+    parse: Callable[[bytes], Awaitable[ParsedEmail]]
 
     async def __call__(self, id: int) -> None:
         """Take in everything that is new in one mailbox. One that cannot be read says so in its
@@ -71,7 +71,7 @@ class Intake:
     ) -> list[Ticket]:
         """The mails and the checkpoint that covers them, in one transaction."""
         incoming = [arrival for arrival in arrivals if not arrival.is_sent]
-        received = [await asyncio.to_thread(self._read, arrival) for arrival in incoming]
+        received = await asyncio.gather(*(self._read(arrival) for arrival in incoming))
         tickets = []
         async with self.store.change() as change:
             for mail in received:
@@ -81,8 +81,8 @@ class Intake:
                 await change.save_checkpoint(mailbox.id, checkpoint)
         return tickets
 
-    def _read(self, arrival: Arrival) -> Received:
-        parsed = self.parse(arrival.raw)
+    async def _read(self, arrival: Arrival) -> Received:
+        parsed = await self.parse(arrival.raw)
         return Received(
             key=arrival.key,
             raw=arrival.raw,

@@ -14,8 +14,7 @@ from desk.failpoints import armed
 from desk.model import Response, ResponseState, Role, Severity, TicketId, TicketState, Verb
 from desk.rules import message_id
 from desk.standing import standing
-from mail.parse import parse
-from tests.doubles.mailbox import raw_mail
+from tests.doubles.mailbox import parse_here, raw_mail
 from tests.scenario.test_steps import FIRST, House
 from tests.scenario.test_steps import clock as clock
 from tests.scenario.test_steps import house as house
@@ -212,7 +211,7 @@ async def test_a_reply_that_did_not_leave_gives_way_to_a_new_mail(house: House) 
         handing = asyncio.create_task(sending(house)(response.id))
         await points["sending.marked"].reached.wait()
         house.mailbox.arrive(AGAIN)
-        await Intake(house.store, house.queue, {house.box: house.mailbox}, parse)(house.box)
+        await Intake(house.store, house.queue, {house.box: house.mailbox}, parse_here)(house.box)
     await handing
     assert (await house.store.response(response.id)).state is ResponseState.RETIRED
     await house.settle()

@@ -39,7 +39,7 @@ from mail.compose import reply_subject
 from mail.parse import parse
 from mail.provider import Page
 from tests.doubles.desk import FastClock, review
-from tests.doubles.mailbox import ScriptedMailbox, raw_mail
+from tests.doubles.mailbox import ScriptedMailbox, parse_here, raw_mail
 from workers.drafting import Drafter, Drafting, envelope
 from workers.intake import Intake
 from workers.queue import RedisQueue
@@ -188,7 +188,7 @@ async def house(store: Store, clock: FastClock, queue: RedisQueue) -> House:
     board = Board(store, {}, [], [], changed)
     triage = Triage(store, queue, CalmClassifier(), (), SLA, [box.address])
     services = {
-        Step.INTAKE: Service(Intake(store, queue, providers, parse)),
+        Step.INTAKE: Service(Intake(store, queue, providers, parse_here)),
         Step.TRIAGE: Service(triage, slots=1, batch=8),
         Step.DRAFTING: Service(Drafting(store, queue, drafter, {"support": "The desk"})),
         Step.SENDING: Service(Sending(store, queue, providers, {"support": "Lanewright"})),
@@ -441,7 +441,7 @@ async def test_a_mailbox_that_fails_says_so_and_recovers(house: House, error: De
         async def fetch(self, checkpoint: str, limit: int = 50) -> Page:
             raise error
 
-    intake = Intake(house.store, house.queue, {house.box: Broken()}, parse)
+    intake = Intake(house.store, house.queue, {house.box: Broken()}, parse_here)
     await intake(house.box)
     assert (await house.store.mailbox(house.box)).problem == str(error)
     house.mailbox.arrive(FIRST)
@@ -451,7 +451,7 @@ async def test_a_mailbox_that_fails_says_so_and_recovers(house: House, error: De
 
 async def test_what_redis_forgot_the_sweep_puts_back(house: House) -> None:
     house.mailbox.arrive(FIRST)
-    await Intake(house.store, house.queue, {house.box: house.mailbox}, parse)(house.box)
+    await Intake(house.store, house.queue, {house.box: house.mailbox}, parse_here)(house.box)
     await house.queue.remove(Step.TRIAGE, 1)
     await house.runner.drain()
     assert (await house.view()).ticket.state is TicketState.NEW
@@ -488,14 +488,14 @@ async def test_a_card_that_was_shown_loses_its_buttons_as_soon_as_the_customer_w
     house.mailbox.arrive(FIRST)
     await house.settle()
     house.mailbox.arrive(raw_mail("Re: Scanner", "More.", "<2@x>", "<1@lindqvist.example>"))
-    await Intake(house.store, house.queue, {house.box: house.mailbox}, parse)(house.box)
+    await Intake(house.store, house.queue, {house.box: house.mailbox}, parse_here)(house.box)
     depth = await house.queue.depth()
     assert (depth[Step.TRIAGE].ready, depth[Step.SHOW].ready) == (1, 1)
 
 
 async def test_a_mail_that_cannot_be_triaged_still_reaches_a_card(house: House) -> None:
     house.mailbox.arrive(FIRST)
-    await Intake(house.store, house.queue, {house.box: house.mailbox}, parse)(house.box)
+    await Intake(house.store, house.queue, {house.box: house.mailbox}, parse_here)(house.box)
     await house.queue.remove(Step.TRIAGE, 1)
     async with house.store.change() as change:
         await change.bury(Step.TRIAGE, 1, "The model is gone.", "", 5)
