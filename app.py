@@ -37,6 +37,7 @@ cli.add_typer(db, name="db")
 Files = Annotated[list[str], typer.Argument(help="Mails (.eml); - is standard input.")]
 IsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, in input order.")]
 Data = Annotated[Path | None, typer.Option(help="The folder in which everything is stored.")]
+Reason = Annotated[str, typer.Option(help="Why, in a sentence that is kept.")]
 Port = Annotated[int | None, typer.Option(help="The port of the console.")]
 
 
@@ -208,11 +209,55 @@ def queue_why(id: int, is_json: IsJson = False, data: Data = None) -> None:
 
 
 @dead.command("list")
-def dead_list(is_json: IsJson = False, data: Data = None) -> None:
-    """Jobs that were given up, and why."""
-    from cli import desk_commands, output
+def dead_list(
+    limit: Annotated[int, typer.Option(help="How many.")] = 50,
+    is_json: IsJson = False,
+    data: Data = None,
+) -> None:
+    """Jobs that were given up, and why; the newest first."""
+    from cli import dead_commands, output
 
-    output.show(asyncio.run(desk_commands.dead(settings(data))), is_json)
+    output.show(asyncio.run(dead_commands.listing(settings(data), limit)), is_json)
+
+
+@dead.command("show")
+def dead_show(id: int, is_json: IsJson = False, data: Data = None) -> None:
+    """One of them: what was tried when, and how it was closed."""
+    from cli import dead_commands, output
+
+    output.show([asyncio.run(dead_commands.one(settings(data), id))], is_json)
+
+
+@dead.command("requeue")
+def dead_requeue(
+    ids: list[int],
+    reason: Reason = "",
+    is_json: IsJson = False,
+    data: Data = None,
+) -> None:
+    """Try them again from the beginning. Exit code 1 when one was closed already."""
+    from cli import dead_commands, output
+
+    rows = asyncio.run(dead_commands.requeue(settings(data), ids, reason))
+    output.show(rows, is_json)
+    if any("error" in row for row in rows):
+        raise typer.Exit(1)
+
+
+@dead.command("discard")
+def dead_discard(
+    ids: list[int],
+    reason: Reason = "",
+    is_json: IsJson = False,
+    data: Data = None,
+) -> None:
+    """Do not try them again; their tickets say so. Exit code 1 when one was closed already."""
+    from cli import dead_commands, output
+
+    rows = asyncio.run(dead_commands.discard(settings(data), ids, reason))
+    output.show(rows, is_json)
+    if any("error" in row for row in rows):
+        raise typer.Exit(1)
 
 
 @user.command("add")

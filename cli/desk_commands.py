@@ -46,20 +46,6 @@ async def why(settings: Settings, id: int) -> Record:
     }
 
 
-async def dead(settings: Settings) -> list[Record]:
-    async with opened_store(settings) as store:
-        return [
-            {
-                "id": letter["id"],
-                "job": f"{letter['step']}:{letter['target']}",
-                "reason": letter["reason"],
-                "tries": letter["tries"],
-                "at": letter["created_at"].isoformat(),
-            }
-            for letter in await store.dead_letters()
-        ]
-
-
 async def add_user(settings: Settings, email: str, name: str, role: Role, team: str) -> Record:
     if "@" not in email:
         raise Misconfigured(f"{email!r} is not an e-mail address")

@@ -11,9 +11,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from cli.records import mailbox_settings, make_private
+from desk import dead_letters
 from desk.actions import Review
 from desk.errors import DeskError, Misconfigured
-from desk.model import Address, Citation, Finding, Mailbox, MailboxId, ParsedEmail, Step
+from desk.model import Address, Citation, Failure, Finding, Mailbox, MailboxId, ParsedEmail, Step
 from desk.ports import Queue, SystemClock
 from desk.rules import Rule, read_rules
 from desk.settings import MailboxSettings, Settings, WriterSettings
@@ -227,9 +228,13 @@ class Grave:
 
     store: Store
 
-    async def bury(self, step: Step, id: int, reason: str, trace: str, tries: int) -> None:
+    async def remember(self, step: Step, id: int, failure: Failure) -> None:
         async with self.store.change() as change:
-            await change.bury(step, id, reason, trace, tries)
+            await dead_letters.remember(change, step, id, failure)
+
+    async def bury(self, step: Step, id: int, failure: Failure, tries: int) -> None:
+        async with self.store.change() as change:
+            await dead_letters.bury(change, step, id, failure, tries)
 
 
 async def listen(provider: Provider, mailbox: MailboxId, queue: Queue) -> None:

@@ -21,6 +21,7 @@ from desk.model import (
     Draft,
     Email,
     EmailId,
+    Ending,
     Envelope,
     Mailbox,
     MailboxId,
@@ -192,8 +193,8 @@ class Change(Registry):
         state = TICKET_MOVES.get((ticket.state, verb))
         if state is None:
             raise Refused(f"Ticket #{ticket.id} is {ticket.state}: it cannot {verb} now")
-        if verb in (Verb.RECEIVE, Verb.REGENERATE):
-            await self._dig_up((Step.TRIAGE, Step.DRAFTING, Step.SHOW), ticket.id)
+        if verb in (Verb.RECEIVE, Verb.REGENERATE, Verb.REQUEUE):
+            await self._overtake((Step.TRIAGE, Step.DRAFTING, Step.SHOW), ticket.id)
         return await self.set_ticket(ticket, verb, {**(changes or {}), "state": state}, **detail)
 
     async def set_ticket(
@@ -251,7 +252,7 @@ class Change(Registry):
         if state is None:
             raise Refused(f"The reply to #{response.ticket_id} is {response.state} already")
         if verb is Verb.APPROVE:
-            await self._dig_up((Step.SENDING,), response.id)
+            await self._overtake((Step.SENDING,), response.id)
         changed = replace(
             response, **{**(changes or {}), "state": state, "version": response.version + 1}
         )
@@ -267,32 +268,12 @@ class Change(Registry):
         await self.audit(verb, f"response:{response.id}", response.ticket_id, said)
         return changed
 
-    # -- jobs that are given up
-
-    async def bury(self, step: Step, id: int, reason: str, trace: str, tries: int) -> None:
-        """A job that is given up; the audit log names it. A mail that cannot be triaged or drafted
-        still reaches a card: then a person reads it as it is."""
-        row = {
-            "step": step.value,
-            "target": id,
-            "reason": reason,
-            "trace": trace,
-            "tries": tries,
-            "created_at": self.now,
-            "is_open": True,
-        }
-        await self.connection.execute(insert(dead_letters).values(row))
-        await self.audit("bury", f"{step}:{id}", None, {"tries": tries})
-        if step in (Step.TRIAGE, Step.DRAFTING):
-            ticket = await self.ticket(TicketId(id))
-            if (ticket.state, Verb.GIVE_UP) in TICKET_MOVES:
-                await self.move_ticket(ticket, Verb.GIVE_UP)
-
-    async def _dig_up(self, steps: Collection[Step], id: int) -> None:
-        """What was given up before is tried again: something changed."""
+    async def _overtake(self, steps: Collection[Step], id: int) -> None:
+        """What was given up before is wanted anew: something changed."""
         names = [step.value for step in steps]
         await self.connection.execute(
             update(dead_letters)
+            .where(dead_letters.c.is_open)
             .where(dead_letters.c.step.in_(names), dead_letters.c.target == id)
-            .values(is_open=False)
+            .values(is_open=False, ending=Ending.OVERTAKEN.value, closed_at=self.now)
         )

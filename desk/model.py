@@ -13,6 +13,7 @@ MailboxId = NewType("MailboxId", int)
 EmailId = NewType("EmailId", int)
 TicketId = NewType("TicketId", int)
 ResponseId = NewType("ResponseId", int)
+DeadLetterId = NewType("DeadLetterId", int)
 
 
 class Sentiment(StrEnum):
@@ -125,6 +126,9 @@ class Verb(StrEnum):
     CLOSE = "close"
     SEND_AGAIN = "send_again"
     MARK_SENT = "mark_sent"
+    # what a manager decides about a job that was given up
+    REQUEUE = "requeue"
+    DISCARD = "discard"
     # what the desk does itself
     RECEIVE = "receive"
     RESEND = "resend"
@@ -153,6 +157,7 @@ TICKET_MOVES = MappingProxyType(
         (T.NEW, V.GIVE_UP): T.OPEN,
         (T.TRIAGED, V.GIVE_UP): T.OPEN,
         (T.OPEN, V.REGENERATE): T.TRIAGED,
+        (T.OPEN, V.REQUEUE): T.NEW,
         (T.OPEN, V.DELIVER): T.WAITING,
         (T.OPEN, V.CLOSE): T.CLOSED,
         (T.WAITING, V.CLOSE): T.CLOSED,
@@ -487,6 +492,56 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a job failed. ``error`` names the classes and ``trace`` files, lines and functions: both
+    without a word of what it worked on. ``reason`` is a sentence for people."""
+
+    error: str
+    reason: str
+    trace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One failed run of a job."""
+
+    at: datetime
+    error: str
+    trace: str
+
+
+class Ending(StrEnum):
+    """How a dead letter was closed."""
+
+    REQUEUED = "requeued"
+    DISCARDED = "discarded"
+    OVERTAKEN = "overtaken"  # something changed, and what was given up was wanted anew
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A job that was given up: after ``tries`` runs, of which ``attempts`` are known, oldest first.
+
+    ``target`` is the job's id and ``ticket_id`` the ticket that it concerns, if any. ``note`` is
+    what the manager said who closed it.
+    """
+
+    id: DeadLetterId
+    step: Step
+    target: int
+    ticket_id: TicketId | None
+    failure: Failure
+    tries: int
+    attempts: tuple[Attempt, ...]
+    created_at: datetime
+    is_open: bool = True
+    ending: Ending | None = None
+    closed_by: UserId | None = None
+    closed_at: datetime | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TicketView:
     """Everything a card or a command says about a ticket, read in one transaction.
 
@@ -495,7 +550,7 @@ class TicketView:
     ("sent by Ann at …"), as (verb, user id or None, time). ``unanswered`` counts the customer's
     mails since the one that we answered last. ``answered_at`` is when somebody answered the latest
     mail from another mail client; ``resends`` counts how often it was sent again; ``bounce`` is why
-    our reply to it came back, "" if it did not.
+    our reply to it came back, "" if it did not. ``given_up`` are the open dead letters.
     """
 
     ticket: Ticket
@@ -510,3 +565,4 @@ class TicketView:
     answered_at: datetime | None = None
     resends: int = 0
     bounce: str = ""
+    given_up: tuple[DeadLetter, ...] = ()

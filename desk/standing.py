@@ -9,7 +9,7 @@ import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from desk.model import ResponseState, TicketState, TicketView, UserId, Verb
+from desk.model import ResponseState, Step, TicketState, TicketView, UserId, Verb
 
 MARK = re.compile("\ue000(\\d+)\ue001")
 """A time mark: seconds since 1970 between two private-use characters, which no mail text keeps."""
@@ -30,8 +30,7 @@ def unmarked(text: str, zone: ZoneInfo) -> str:
 
 def standing(view: TicketView) -> str:
     """Empty while the ticket simply waits for somebody."""
-    response = view.response
-    if response is not None and (line := _of_response(view)):
+    if line := _given_up(view) or _of_response(view):
         return line
     if view.ticket.state is TicketState.CLOSED:
         return f"Closed by {_actor(view)}"
@@ -39,6 +38,16 @@ def standing(view: TicketView) -> str:
         return "Being read and drafted"
     if view.ticket.editing is not None:
         return f"{_name(view, view.ticket.editing)} is editing"
+    return ""
+
+
+def _given_up(view: TicketView) -> str:
+    """A reply that nobody tries to send any more, whatever its state hopes for."""
+    response = view.response
+    for letter in view.given_up:
+        if response and (letter.step, letter.target) == (Step.SENDING, response.id):
+            what = "Not sent" if response.state is ResponseState.APPROVED else "May have left"
+            return f"{what}: {letter.failure.reason} A manager decides whether it is tried again"
     return ""
 
 

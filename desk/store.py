@@ -13,12 +13,13 @@ from typing import Any, Self
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from desk import audit, records
+from desk import audit, dead_letters, records
 from desk.change import Change
 from desk.engine import create_engine, translated
 from desk.errors import Permanent
 from desk.failpoints import failpoint
 from desk.model import (
+    DeadLetter,
     Email,
     EmailId,
     Mailbox,
@@ -28,6 +29,7 @@ from desk.model import (
     Response,
     ResponseId,
     ResponseState,
+    Step,
     Ticket,
     TicketId,
     TicketState,
@@ -40,7 +42,6 @@ from desk.tables import (
     audit_logs,
     cards,
     conversations,
-    dead_letters,
     emails,
     escalations,
     identities,
@@ -243,10 +244,12 @@ class Store:
         return [records.ticket(row, self.vault) for row in rows]
 
     async def unfired(self) -> list[int]:
-        """Escalations of which the managers were not told yet."""
+        """Escalations of which the managers were not told yet, and that were not given up."""
         query = select(escalations.c.id).where(escalations.c.fired_at.is_(None))
         async with self.read() as connection:
-            return list((await connection.scalars(query)).all())
+            dead = await dead_letters.given_up(connection)
+            found = (await connection.scalars(query)).all()
+        return [id for id in found if (Step.ALERT, id) not in dead]
 
     async def escalation(self, id: int) -> tuple[TicketId, bool]:
         """The ticket of an escalation, and whether the managers were told."""
@@ -268,13 +271,20 @@ class Store:
             rows = (await connection.execute(query)).mappings().all()
         return [audit.AuditLog(**row) for row in rows]
 
-    async def dead_letters(self) -> list[records.Row]:
-        """Jobs that were given up, newest first: step, target, reason, tries, created_at."""
-        query = (
-            select(dead_letters).where(dead_letters.c.is_open).order_by(dead_letters.c.id.desc())
-        )
+    async def dead_letters(self, limit: int = 100) -> list[DeadLetter]:
+        """Jobs that were given up, the newest first."""
         async with self.read() as connection:
-            return list((await connection.execute(query)).mappings().all())
+            return await dead_letters.read_open(connection, self.vault, limit)
+
+    async def dead_letter(self, id: int) -> DeadLetter | None:
+        """A job that was given up, also when somebody has decided about it."""
+        async with self.read() as connection:
+            return await dead_letters.read_one(connection, self.vault, id)
+
+    async def given_up(self) -> set[tuple[Step, int]]:
+        """The jobs that wait for a manager's decision: step and id."""
+        async with self.read() as connection:
+            return await dead_letters.given_up(connection)
 
     async def verify(self) -> audit.Verdict:
         async with self.read() as connection:

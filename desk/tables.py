@@ -263,12 +263,37 @@ dead_letters = Table(
     _id(),
     Column("step", String(16), nullable=False),
     Column("target", BigInteger, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("trace", Text, nullable=False),
+    # no foreign key: what was given up is told even when its ticket was erased
+    Column("ticket_id", BigInteger, index=True),
+    Column("error", String(255), nullable=False),
     Column("tries", Integer, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("is_open", Boolean, nullable=False),
-    Index("ix_dead_letters_open", "is_open", "step", "target"),
+    Column("ending", String(16)),
+    Column("closed_by", ForeignKey("users.id")),
+    Column("closed_at", Instant),
+    Column("sealed", LargeBinary, nullable=False),
+    # a job is given up once at a time
+    Index(
+        "uq_dead_letters_open",
+        "step",
+        "target",
+        unique=True,
+        sqlite_where=text("is_open"),
+        postgresql_where=text("is_open"),
+    ),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    _id(),
+    Column("step", String(16), nullable=False),
+    Column("target", BigInteger, nullable=False),
+    Column("at", Instant, nullable=False, index=True),
+    Column("error", String(255), nullable=False),
+    Column("trace", Text, nullable=False),
+    Index("ix_attempts_job", "step", "target"),
 )
 
 escalations = Table(

@@ -9,6 +9,7 @@ from sqlalchemy import Select, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk import records
+from desk.dead_letters import read_of_tickets
 from desk.model import (
     Email,
     Response,
@@ -31,6 +32,9 @@ from desk.tables import (
     users,
 )
 from desk.vault import Vault
+
+ASIDE = (Verb.REQUEUE, Verb.DISCARD)
+"""What people do that no card tells as the last thing that happened."""
 
 
 async def read_views(
@@ -55,6 +59,7 @@ async def read_views(
     boxes = {row["id"]: records.mailbox(row) for row in await _rows(connection, select(mailboxes))}
     counts, unanswered = await _counts(connection, ids), await _unanswered(connection, ids)
     last = await _last(connection, ids)
+    dead = await read_of_tickets(connection, vault, ids)
     names = await _names(connection, vault, _mentioned(found, answers, last))
     return [
         TicketView(
@@ -67,6 +72,7 @@ async def read_views(
             names=names,
             last=last.get(id),
             unanswered=unanswered.get(id, 0),
+            given_up=tuple(letter for letter in dead if letter.ticket_id == id),
         )
         for id in ids
         if id in found
@@ -128,6 +134,7 @@ async def _last(
     newest = (
         select(func.max(audit_logs.c.n))
         .where(audit_logs.c.ticket_id.in_(ids), audit_logs.c.actor.is_not(None))
+        .where(audit_logs.c.verb.not_in(ASIDE))
         .group_by(audit_logs.c.ticket_id)
     )
     rows = await _rows(connection, select(audit_logs).where(audit_logs.c.n.in_(newest)))

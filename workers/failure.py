@@ -10,6 +10,7 @@ from random import SystemRandom
 from typing import TypeVar
 
 from desk.errors import DeskError, Transient
+from desk.model import Failure
 
 T = TypeVar("T")
 
@@ -52,3 +53,8 @@ def trace(error: BaseException) -> str:
     """Where it was raised, outermost first: files, lines and functions, no values."""
     frames = traceback.extract_tb(error.__traceback__)
     return " > ".join(f"{Path(f.filename).stem}:{f.lineno} {f.name}" for f in frames)
+
+
+def failure(error: Exception) -> Failure:
+    """All that is kept of an error."""
+    return Failure(kind(error), reason(error), trace(error))

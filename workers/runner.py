@@ -16,8 +16,8 @@ import structlog
 
 from desk.errors import Ambiguous, Permanent, Throttled, Transient
 from desk.failpoints import failpoint
-from desk.model import Step
-from workers.failure import backoff, caught, kind, reason, trace
+from desk.model import Failure, Step
+from workers.failure import backoff, caught, failure, kind, trace
 from workers.queue import Claim, RedisQueue
 
 Handler = Callable[[int], Awaitable[None]]
@@ -34,7 +34,13 @@ logger = structlog.get_logger()
 class DeadLetters(Protocol):
     """Where jobs go that trying again does not help."""
 
-    async def bury(self, step: Step, id: int, reason: str, trace: str, tries: int) -> None: ...
+    async def remember(self, step: Step, id: int, failure: Failure) -> None:
+        """A run that failed and will be tried again."""
+        ...
+
+    async def bury(self, step: Step, id: int, failure: Failure, tries: int) -> None:
+        """The job is given up."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +223,7 @@ class Runner:
         for claim in [claim for claim in call.claims if claim.lost >= self._losses]:
             reason = f"The worker died or lost its lease {claim.lost} times while it ran this."
             call.claims.remove(claim)
-            await self._bury(call.step, claim, reason, "", claim.tries)
+            await self._bury(call.step, claim, Failure("LeaseLost", reason), claim.tries)
 
     async def _settle(self, call: _Call, failed: Mapping[int, Exception]) -> None:
         claims = list(call.claims)
@@ -234,15 +240,17 @@ class Runner:
         may_pass = isinstance(error, Transient) and self._services[step].is_patient
         is_last = tries >= self._tries and not may_pass
         if is_last or isinstance(error, Permanent | Ambiguous):
-            await self._bury(step, claim, reason(error), trace(error), tries)
+            await self._bury(step, claim, failure(error), tries)
             return
         delay = self._delay(claim.tries)
         if isinstance(error, Throttled):
             delay = error.seconds + min(delay, 1.0)  # not all at the same moment
         await self._answer(lambda: self._queue.retry(claim, delay))
+        if not may_pass:  # what waits for the other side may fail for hours and is not given up
+            await caught(self._dead.remember(step, claim.id, failure(error)))
 
-    async def _bury(self, step: Step, claim: Claim, reason: str, at: str, tries: int) -> None:
-        error = await caught(self._dead.bury(step, claim.id, reason, at, tries))
+    async def _bury(self, step: Step, claim: Claim, why: Failure, tries: int) -> None:
+        error = await caught(self._dead.bury(step, claim.id, why, tries))
         if isinstance(error, Exception):
             logger.error("job_not_buried", id=claim.id, error=kind(error), at=trace(error))
             await self._answer(lambda: self._queue.retry(claim, self._delay(tries)))

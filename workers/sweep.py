@@ -28,12 +28,12 @@ class Sweep:
 
     async def __call__(self) -> int:
         """How many jobs the records ask for. What was given up waits for a person."""
-        given_up = {(row["step"], row["target"]) for row in await self.store.dead_letters()}
+        given_up = await self.store.given_up()
         wanted = [
             job
             for ticket, response in await self.store.unfinished()
             for job in jobs(ticket, response)
-            if (job.step.value, job.id) not in given_up
+            if (job.step, job.id) not in given_up
         ]
         await self.queue.reconcile(wanted)
         return len(wanted)

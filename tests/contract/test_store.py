@@ -12,9 +12,11 @@ from sqlalchemy import delete, event, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from desk.change import Change
+from desk.dead_letters import bury
 from desk.engine import upgrade
 from desk.errors import Conflict, Misconfigured, Permanent, Refused, Transient
 from desk.model import (
+    Failure,
     Network,
     Place,
     ResponseState,
@@ -86,7 +88,7 @@ async def test_who_verifies_while_others_write_sees_a_whole_chain(any_store: Sto
     async def write() -> None:
         for number in range(60):
             async with any_store.change() as change:
-                await change.bury(Step.SHOW, number, "", "", 5)
+                await bury(change, Step.SHOW, number, Failure("Transient", ""), 5)
 
     writing = asyncio.create_task(write())
     verdicts = []
@@ -334,13 +336,6 @@ async def test_users_are_found_by_address_and_by_identity(any_store: Store) -> N
     with pytest.raises(Refused, match="already"):
         async with any_store.change() as change:
             await change.add_user("ann@LANEWRIGHT.example", "Again", Role.AGENT)
-
-
-async def test_a_given_up_job_is_kept_with_its_reason(any_store: Store) -> None:
-    async with any_store.change() as change:
-        await change.bury(Step.ALERT, 7, "Slack is gone.", "board:1 run", 5)
-    [letter] = await any_store.dead_letters()
-    assert (letter["step"], letter["target"], letter["tries"]) == ("alert", 7, 5)
 
 
 async def test_reading_a_ticket_leaves_the_raw_mail_where_it_is(any_store: Store) -> None:

@@ -113,6 +113,8 @@ async def test_users_queue_and_audit_work_on_an_empty_desk(tmp_path: Path) -> No
     assert (code, said.strip()) == (2, "maildesk: ann@x.example is a user already")
     assert (await command(data, "queue", "list", "--json"))[:2] == (0, [])
     assert (await command(data, "queue", "dead", "list", "--json"))[:2] == (0, [])
+    code, rows, _ = await command(data, "queue", "dead", "requeue", "4", "5", "--json")
+    assert (code, rows) == (1, [{"error": f"There is no dead letter {id}"} for id in (4, 5)])
     code, _, said = await command(data, "queue", "why", "7")
     assert (code, said.strip()) == (2, "maildesk: There is no ticket #7 in your mailboxes")
     code, [verdict], _ = await command(data, "audit", "verify", "--json")

@@ -14,7 +14,7 @@ import pytest
 
 from cli.serve import Process
 from desk.errors import Ambiguous, Permanent, Throttled, Transient
-from desk.model import Step
+from desk.model import Failure, Step
 from desk.rules import Job
 from tests.doubles.redis import RealRedis
 from tests.doubles.redis import queue as queue
@@ -33,13 +33,19 @@ class Dead:
     def __init__(self) -> None:
         self.letters: list[tuple[Step, int, str, int]] = []
         self.traces: list[str] = []
+        self.failures: list[tuple[int, str]] = []
         self.away = False
 
-    async def bury(self, step: Step, id: int, reason: str, trace: str, tries: int) -> None:
+    async def remember(self, step: Step, id: int, failure: Failure) -> None:
         if self.away:
             raise Transient("The database is locked.")
-        self.letters.append((step, id, reason, tries))
-        self.traces.append(trace)
+        self.failures.append((id, failure.error))
+
+    async def bury(self, step: Step, id: int, failure: Failure, tries: int) -> None:
+        if self.away:
+            raise Transient("The database is locked.")
+        self.letters.append((step, id, failure.reason, tries))
+        self.traces.append(failure.trace)
 
 
 class Work:

@@ -10,6 +10,7 @@ import pytest
 
 from bot.board import Board
 from desk.actions import Actions
+from desk.dead_letters import bury
 from desk.errors import Ambiguous, DeskError, Misconfigured, Permanent, Transient
 from desk.model import (
     Address,
@@ -17,6 +18,7 @@ from desk.model import (
     Classification,
     Draft,
     EmailId,
+    Failure,
     Label,
     MailboxId,
     ParsedEmail,
@@ -163,8 +165,11 @@ class Grave:
     def __init__(self) -> None:
         self.buried: list[tuple[Step, int, str]] = []
 
-    async def bury(self, step: Step, id: int, reason: str, trace: str, tries: int) -> None:
-        self.buried.append((step, id, reason))
+    async def remember(self, step: Step, id: int, failure: Failure) -> None:
+        pass
+
+    async def bury(self, step: Step, id: int, failure: Failure, tries: int) -> None:
+        self.buried.append((step, id, failure.reason))
 
 
 @pytest.fixture
@@ -465,8 +470,8 @@ async def test_the_sweep_leaves_alone_what_was_given_up(house: House) -> None:
     await house.settle()
     await house.act(Verb.APPROVE, "a")
     async with house.store.change() as change:
-        await change.bury(Step.SENDING, 1, "The mail server is gone.", "", 5)
-        await change.bury(Step.SHOW, 1, "Slack is gone.", "", 5)
+        await bury(change, Step.SENDING, 1, Failure("Permanent", "The mail server is gone."), 5)
+        await bury(change, Step.SHOW, 1, Failure("Permanent", "Slack is gone."), 5)
     assert await Sweep(house.store, house.queue)() == 0
 
 
@@ -498,7 +503,7 @@ async def test_a_mail_that_cannot_be_triaged_still_reaches_a_card(house: House) 
     await Intake(house.store, house.queue, {house.box: house.mailbox}, parse_here)(house.box)
     await house.queue.remove(Step.TRIAGE, 1)
     async with house.store.change() as change:
-        await change.bury(Step.TRIAGE, 1, "The model is gone.", "", 5)
+        await bury(change, Step.TRIAGE, 1, Failure("Permanent", "The model is gone."), 5)
     await Sweep(house.store, house.queue)()
     await house.runner.drain()
     view = await house.view()

@@ -1,0 +1,224 @@
+"""Jobs that were given up: kept sealed, decided about once, and never hidden. On both databases."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from sqlalchemy import select
+
+from desk import dead_letters
+from desk.errors import Refused
+from desk.letter_office import LetterOffice
+from desk.model import (
+    Ending,
+    Failure,
+    ResponseState,
+    Step,
+    TicketState,
+    Verb,
+)
+from desk.standing import standing
+from desk.store import Store
+from desk.tables import attempts
+from desk.tables import dead_letters as table
+from tests.doubles.desk import FastClock, Scene, scene
+
+GONE = Failure("Transient from TimeoutError", "eve@lindqvist.example cannot be reached.", "a:1 b")
+
+
+async def buried(at: Scene, step: Step, id: int | None = None, why: Failure = GONE) -> int:
+    async with at.store.change() as change:
+        return await dead_letters.bury(change, step, id or at.ticket.id, why, 5)
+
+
+async def triage_given_up(at: Scene) -> int:
+    """A new mail came to the ticket, and triage never got through it."""
+    async with at.store.change() as change:
+        live = await change.live_response(at.ticket.id)
+        if live is not None:
+            await change.move_response(live, Verb.RETIRE)
+        await change.move_ticket(await change.ticket(at.ticket.id), Verb.RECEIVE)
+    return await buried(at, Step.TRIAGE)
+
+
+async def state(at: Scene) -> TicketState:
+    return (await at.store.ticket(at.ticket.id)).state
+
+
+async def test_a_letter_tells_all_that_was_tried(any_store: Store, clock: FastClock) -> None:
+    at = await scene(any_store)
+    for number in range(6):
+        clock.forward(seconds=10)
+        async with any_store.change() as change:
+            why = Failure(f"Transient{number}", "…", f"step:{number} run")
+            await dead_letters.remember(change, Step.TRIAGE, at.ticket.id, why)
+            await dead_letters.remember(change, Step.TRIAGE, 99, why)
+    clock.forward(seconds=10)
+    letter = await any_store.dead_letter(await buried(at, Step.TRIAGE))
+    assert letter is not None
+    # five runs in all: the four before this one, of its own job, the oldest first
+    tried = [f"Transient{number}" for number in (2, 3, 4, 5)]
+    assert [attempt.error for attempt in letter.attempts] == [*tried, GONE.error]
+    assert [attempt.trace for attempt in letter.attempts][-2:] == ["step:5 run", "a:1 b"]
+    assert letter.attempts[-1].at == clock.now()
+    assert (letter.failure.error, letter.tries, letter.ticket_id) == (GONE.error, 5, at.ticket.id)
+    async with any_store.read() as connection:
+        left = (await connection.scalars(select(attempts.c.target))).all()
+    assert set(left) == {99}
+
+
+async def test_no_address_and_no_reason_lies_in_plain(any_store: Store) -> None:
+    at = await scene(any_store)
+    letter = await any_store.dead_letter(await buried(at, Step.SHOW))
+    assert letter is not None
+    assert letter.failure.reason == "(an address) cannot be reached."
+    async with any_store.read() as connection:
+        row = (await connection.execute(select(table))).one()
+    assert "reached" not in str(row)
+    assert "eve" not in str(row)
+
+
+async def test_a_job_has_one_open_letter_however_often_it_fails(any_store: Store) -> None:
+    at = await scene(any_store)
+    first = await buried(at, Step.ALERT, 7)
+    again = await buried(at, Step.ALERT, 7, Failure("Permanent", "The channel is archived."))
+    [letter] = await any_store.dead_letters()
+    assert (first, letter.failure.reason) == (again, "The channel is archived.")
+
+
+async def test_of_four_that_requeue_at_once_one_has_it_run(any_store: Store) -> None:
+    at = await scene(any_store)
+    id = await triage_given_up(at)
+    assert await state(at) is TicketState.OPEN
+    office = LetterOffice(any_store, at.queue)
+    asked = [office.requeue(at.omar, id, "the model is back") for _ in range(4)]
+    told = await asyncio.gather(*asked, return_exceptions=True)
+    refused = [one for one in told if isinstance(one, Refused)]
+    assert len(refused) == 3
+    assert "was requeued by Omar" in str(refused[0])
+    assert [step for step, _ in at.queue.jobs].count(Step.TRIAGE) == 1
+    assert await state(at) is TicketState.NEW
+    assert (await at.verbs()).count("requeue") == 2  # the letter, and the ticket's move
+    letter = await any_store.dead_letter(id)
+    assert letter is not None
+    assert (letter.ending, letter.closed_by) == (Ending.REQUEUED, at.omar.id)
+    assert (letter.note, await any_store.dead_letters()) == ("the model is back", [])
+
+
+async def test_a_draft_that_was_given_up_is_written_after_all(any_store: Store) -> None:
+    at = await scene(any_store)
+    await triage_given_up(at)
+    async with any_store.change() as change:
+        await change.move_ticket(await change.ticket(at.ticket.id), Verb.REGENERATE)
+    id = await buried(at, Step.DRAFTING)
+    await LetterOffice(any_store, at.queue).requeue(at.omar, id)
+    assert await state(at) is TicketState.TRIAGED
+    assert (Step.DRAFTING, at.ticket.id) in at.queue.jobs
+
+
+async def test_what_has_moved_on_is_not_moved_back(any_store: Store) -> None:
+    """A person has written the reply meanwhile: requeueing must not throw it away."""
+    at = await scene(any_store)
+    id = await buried(at, Step.DRAFTING)
+    before = await at.response()
+    await LetterOffice(any_store, at.queue).requeue(at.omar, id)
+    assert await state(at) is TicketState.OPEN
+    assert await at.response() == before
+
+
+async def test_a_reply_that_was_given_up_is_said_and_can_be_taken_back(any_store: Store) -> None:
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.APPROVE))
+    response = await at.response()
+    assert response is not None
+    id = await buried(at, Step.SENDING, response.id)
+    view = await any_store.view(at.ticket.id)
+    assert [letter.id for letter in view.given_up] == [id]
+    assert standing(view).startswith("Not sent: (an address) cannot be reached.")
+    await LetterOffice(any_store, at.queue).discard(at.omar, id, "wrote by hand")
+    view = await any_store.view(at.ticket.id)
+    assert view.response is not None
+    assert view.response.state is ResponseState.FAILED
+    assert standing(view).startswith("Not sent: (an address) cannot be reached.")
+    assert view.given_up == ()
+
+
+async def test_a_reply_that_was_handed_over_is_unknown_when_it_is_given_up(
+    any_store: Store,
+) -> None:
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.APPROVE))
+    response = await at.response()
+    assert response is not None
+    async with any_store.change() as change:
+        await change.move_response(response, Verb.SEND)
+    await LetterOffice(any_store, at.queue).discard(
+        at.omar, await buried(at, Step.SENDING, response.id)
+    )
+    response = await at.response()
+    assert response is not None
+    assert response.state is ResponseState.UNKNOWN
+
+
+async def test_what_is_discarded_is_not_queued_again(any_store: Store) -> None:
+    at = await scene(any_store)
+    async with any_store.change() as change:
+        await change.escalate(at.ticket, "breach")
+    [alert] = await any_store.unfired()
+    office = LetterOffice(any_store, at.queue)
+    letters = [await buried(at, Step.SHOW), await buried(at, Step.ALERT, alert)]
+    assert await any_store.unfired() == []  # a manager decides first
+    for id in letters:
+        await office.discard(at.omar, id)
+    assert at.queue.jobs == []
+    assert await any_store.unfinished() == []
+    assert await any_store.unfired() == []
+
+
+async def test_what_is_requeued_is_asked_for_again(any_store: Store) -> None:
+    at = await scene(any_store)
+    async with any_store.change() as change:
+        await change.escalate(at.ticket, "breach")
+    [alert] = await any_store.unfired()
+    office = LetterOffice(any_store, at.queue)
+    for step, id in ((Step.SHOW, at.ticket.id), (Step.ALERT, alert), (Step.INTAKE, 1)):
+        await office.requeue(at.omar, await buried(at, step, id))
+        assert (step, id) in at.queue.jobs
+    assert await any_store.unfired() == [alert]
+
+
+async def test_redis_may_be_away_when_a_manager_decides(any_store: Store) -> None:
+    at = await scene(any_store)
+    id = await triage_given_up(at)
+    at.queue.is_away = True
+    await LetterOffice(any_store, at.queue).requeue(at.omar, id)
+    [(ticket, _)] = await any_store.unfinished()
+    assert ticket.state is TicketState.NEW  # so the sweep queues it
+
+
+async def test_only_managers_see_and_decide(any_store: Store) -> None:
+    at = await scene(any_store)
+    id = await buried(at, Step.SHOW)
+    office = LetterOffice(any_store, at.queue)
+    for asked in (
+        office.listing(at.ann),
+        office.letter(at.ann, id),
+        office.requeue(at.ann, id),
+        office.discard(at.ann, id),
+    ):
+        with pytest.raises(Refused, match="Only a manager"):
+            await asked
+    with pytest.raises(Refused, match="There is no dead letter 99"):
+        await office.requeue(at.omar, 99)
+    assert len(await office.listing(at.omar)) == 1
+
+
+async def test_a_new_mail_overtakes_what_was_given_up(any_store: Store) -> None:
+    at = await scene(any_store)
+    id = await triage_given_up(at)
+    async with any_store.change() as change:
+        await change.move_ticket(await change.ticket(at.ticket.id), Verb.RECEIVE)
+    letter = await any_store.dead_letter(id)
+    assert letter is not None
+    assert (letter.is_open, letter.ending) == (False, Ending.OVERTAKEN)
