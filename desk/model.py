@@ -483,7 +483,7 @@ class Mailbox:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a card is shown: a message in a channel of a network."""
+    """Where a card is shown: a message in a channel of a network; "" while it is being posted."""
 
     network: Network
     channel: str
