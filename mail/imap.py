@@ -21,8 +21,6 @@ from mail.smtp import SmtpSender
 
 log = logging.getLogger(__name__)
 
-IDLE_SECONDS = 24 * 60.0  # RFC 2177: a server may drop who idles for 30 minutes
-
 
 class ImapProvider:
     """Reads the account's folders and, for what left by any mail program, that of sent mail.
@@ -129,7 +127,7 @@ class ImapProvider:
                 return True  # it may have come before we listened
         while not client.has_news and (left := deadline - clock.time()) > 0:
             if "IDLE" in client.capabilities:
-                await client.idle(min(left, IDLE_SECONDS))
+                await client.idle(min(left, self._account.pulse), self._account.answer)
             else:
                 await asyncio.sleep(min(left, self._account.poll))
                 await client.noop()

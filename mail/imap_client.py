@@ -40,6 +40,10 @@ class Literal:
     content: bytes
 
 
+class LoginRefused(Misconfigured):
+    """Password or token are not right."""
+
+
 class Refusal(Exception):
     """The tagged answer NO or BAD: the command ended in order, the connection goes on."""
 
@@ -178,7 +182,7 @@ class ImapClient:
     def _not_let_in(self, user: str, answer: Reply) -> DeskError:
         if BUSY.intersection(answer.code) or "too many" in answer.text.lower():
             return Transient(f"{self._host} lets nobody in now: {answer.text}")
-        return Misconfigured(
+        return LoginRefused(
             f"{self._host} refused the login of {user}: {answer.text}. Correct user and password."
         )
 
@@ -252,8 +256,11 @@ class ImapClient:
         """Lets the server tell its news."""
         await self.command(b"NOOP")
 
-    async def idle(self, seconds: float) -> None:
-        """Returns as soon as ``has_news``, or after ``seconds`` (RFC 2177: below 29 minutes)."""
+    async def idle(self, seconds: float, answer: float) -> None:
+        """Returns as soon as ``has_news``, or after ``seconds`` (RFC 2177: below 29 minutes).
+
+        Then the server has ``answer`` seconds to say that it is still there.
+        """
         async with self._alone():
             deadline = asyncio.get_running_loop().time() + seconds
             tag = await self._send(b"IDLE")
@@ -263,10 +270,18 @@ class ImapClient:
                     left = deadline - asyncio.get_running_loop().time()
                     reply = self._note(await self._connection.read_within(max(left, 0)))
             if reply.tag != tag:
+                reply = await self._done(tag, answer)
+            _accept(reply)
+
+    async def _done(self, tag: bytes, seconds: float) -> Reply:
+        try:
+            async with asyncio.timeout(seconds):
                 await self._connection.write(b"DONE\r\n")
                 while (reply := await self._next()).tag != tag:
                     pass
-            _accept(reply)
+                return reply
+        except TimeoutError as error:
+            raise Transient(f"{self._host} does not answer any more.") from error
 
     async def command(self, *words: bytes | str | Literal) -> list[Reply]:
         """The untagged replies to a command that the server accepts."""

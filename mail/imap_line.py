@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, TypeVar
 
-from desk.errors import Misconfigured, Transient
-from mail.imap_client import ImapClient
+from desk.errors import Transient
+from mail.imap_client import ImapClient, LoginRefused
 from mail.imap_connection import Tls
 from mail.smtp import Token
 
@@ -21,7 +21,7 @@ Save = Literal["auto", "always", "never"]
 
 @dataclass(frozen=True, slots=True)
 class ImapAccount:
-    """Where and as whom to read. ``token`` yields an OAuth access token, for the password."""
+    """Where and as whom to read. ``token`` replaces the password."""
 
     host: str
     port: int
@@ -33,6 +33,8 @@ class ImapAccount:
     save_sent: Save = "auto"
     backfill: timedelta = timedelta(days=14)
     silence: float = 60.0
+    pulse: float = 30.0  # while we listen, the server is asked for a sign of life so often …
+    answer: float = 20.0  # … and has so long for it: who vanished is noticed within a minute
     poll: float = 15.0  # where the server has no IDLE
     token: Token | None = field(default=None, repr=False)
     tls_context: ssl.SSLContext | None = field(default=None, repr=False)
@@ -65,6 +67,17 @@ class Line:
             self._client = None
 
     async def _sign_in(self) -> ImapClient:
+        """A token may have been revoked before its time: another one is asked for, once."""
+        token = self._account.token
+        if token is None:
+            return await self._opened("")
+        first = await token()
+        try:
+            return await self._opened(first)
+        except LoginRefused:  # servers make a connection wait for its second try
+            return await self._opened(await token.renewed(first))
+
+    async def _opened(self, token: str) -> ImapClient:
         account = self._account
         client = await ImapClient.connect(
             account.host,
@@ -74,22 +87,11 @@ class Line:
             tls_context=account.tls_context,
         )
         try:
-            if account.token:
-                await self._bear(client, account.token)
+            if token:
+                await client.bear(account.user, token)
             else:
                 await client.login(account.user, account.password)
         except BaseException:
             await client.logout()
             raise
         return client
-
-    async def _bear(self, client: ImapClient, token: Token) -> None:
-        """A token may have been revoked before its time: another one is asked for, once."""
-        first = await token()
-        try:
-            await client.bear(self._account.user, first)
-        except Misconfigured:
-            second = await token()
-            if second == first:
-                raise
-            await client.bear(self._account.user, second)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import parseaddr
-from typing import Literal
+from typing import Literal, Protocol
 
 import aiosmtplib
 from aiosmtplib import SMTP, SMTPResponse
@@ -19,7 +19,6 @@ from aiosmtplib import SMTP, SMTPResponse
 from desk.errors import Ambiguous, Misconfigured, Permanent, Transient
 
 Tls = Literal["none", "starttls", "tls"]
-Token = Callable[[], Awaitable[str]]
 
 # An address literal is a valid EHLO name (RFC 5321 §4.1.3) and says nothing about our network.
 EHLO_NAME = "[127.0.0.1]"
@@ -28,11 +27,21 @@ LINE_END = re.compile(rb"\r\n|\r|\n")
 LEADING_DOT = re.compile(rb"(?m)^\.")
 
 
+class Token(Protocol):
+    """Yields OAuth access tokens (mail.oauth)."""
+
+    async def __call__(self) -> str: ...
+
+    async def renewed(self, refused: str) -> str:
+        """Another one than ``refused``, which the server did not take."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SmtpSender:
     """One SMTP account. Each mail takes its own connection.
 
-    ``token`` yields an OAuth access token and replaces the password (XOAUTH2). The server may
+    ``token`` replaces the password (XOAUTH2). The server may
     take ``body_timeout`` to answer the body: the longer we listen the fewer outcomes stay open.
     """
 
@@ -57,10 +66,10 @@ class SmtpSender:
             if not address or parseaddr(address) != ("", address) or UNSAFE.search(address):
                 raise Permanent(f"{address!r} is no mail address that can be sent to; correct it.")
         body = LINE_END.sub(b"\r\n", mime)
-        smtp = self._client()
+        with self._before_the_body():
+            smtp = await self._let_in()
         try:
             with self._before_the_body():
-                await smtp.connect()
                 await self._envelope(smtp, body, sender, recipients)
             await self._body(smtp, body)
             with suppress(aiosmtplib.SMTPException, OSError):
@@ -68,19 +77,40 @@ class SmtpSender:
         finally:
             smtp.close()
 
-    def _client(self) -> SMTP:
-        return SMTP(
+    async def _let_in(self) -> SMTP:
+        """Signed in; a token may have been revoked before its time."""
+        if self.token is None or not self.user:
+            return await self._connected("")
+        token = await self.token()
+        try:
+            return await self._connected(token)
+        except aiosmtplib.SMTPAuthenticationError as error:
+            if error.code < 500:
+                raise
+            return await self._connected(await self.token.renewed(token))
+
+    async def _connected(self, token: str) -> SMTP:
+        async def given() -> str:
+            return token
+
+        smtp = SMTP(
             hostname=self.host,
             port=self.port,
             username=self.user or None,
-            password=None if self.token or not self.user else self.password,
-            oauth_token_generator=self.token if self.user else None,
+            password=None if token or not self.user else self.password,
+            oauth_token_generator=given if token else None,
             local_hostname=EHLO_NAME,
             timeout=self.timeout,
             use_tls=self.tls == "tls",
             start_tls=self.tls == "starttls",
             tls_context=self.tls_context,
         )
+        try:
+            await smtp.connect()
+        except BaseException:
+            smtp.close()
+            raise
+        return smtp
 
     async def _envelope(
         self, smtp: SMTP, body: bytes, sender: str, recipients: Sequence[str]

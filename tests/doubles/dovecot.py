@@ -58,6 +58,10 @@ userdb {{
 }}
 service anvil {{
   chroot =
+  # https://doc.dovecot.org/2.3/configuration_manual/authentication/auth_penalty/
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   chroot =
@@ -92,7 +96,7 @@ SENT = """
 OAUTH = """
 passdb {{
   driver = oauth2
-  mechanisms = xoauth2
+  mechanisms = {mechanisms}
   args = {home}/oauth
 }}
 """
@@ -117,6 +121,7 @@ class Dovecot:
     special_sent: bool = False
     idle: bool = True
     introspection: str = ""  # URL that tells whether a token is good, with the token appended
+    mechanisms: str = "xoauth2"  # for tokens
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -135,6 +140,13 @@ class Dovecot:
                     os.kill(pid, signal.SIGKILL)
             self.process.wait(10)
             self.process = None
+
+    def freeze(self) -> None:
+        """The sessions stop without a word; the connections stay, and new ones are served."""
+        assert self.process is not None
+        for pid in _children(self.process.pid):
+            if Path(f"/proc/{pid}/comm").read_text().strip() == "imap":
+                os.kill(pid, signal.SIGSTOP)
 
     def maildir(self, user: str = "alice") -> Path:
         return self.home / "mail" / user / "Maildir"
@@ -185,8 +197,10 @@ class Dovecot:
                 imaps=self.imaps,
                 lmtp=self.lmtp,
                 sent=SENT if self.special_sent else "",
-                mechanisms="xoauth2" if self.introspection else "",
-                oauth=OAUTH.format(home=self.home) if self.introspection else "",
+                mechanisms=self.mechanisms if self.introspection else "",
+                oauth=OAUTH.format(home=self.home, mechanisms=self.mechanisms)
+                if self.introspection
+                else "",
                 capability="" if self.idle else "IMAP4rev1 SASL-IR LITERAL+ UIDPLUS",
             )
         )
@@ -206,12 +220,21 @@ class Dovecot:
 
 @contextmanager
 def dovecot(
-    special_sent: bool = False, idle: bool = True, introspection: str = ""
+    special_sent: bool = False,
+    idle: bool = True,
+    introspection: str = "",
+    mechanisms: str = "xoauth2",
 ) -> Iterator[Dovecot]:
     need("dovecot")
     home = Path(tempfile.mkdtemp(prefix="dc", dir="/tmp"))  # socket paths must stay short
     home.chmod(0o755)
-    server = Dovecot(home, special_sent=special_sent, idle=idle, introspection=introspection)
+    server = Dovecot(
+        home,
+        special_sent=special_sent,
+        idle=idle,
+        introspection=introspection,
+        mechanisms=mechanisms,
+    )
     try:
         server.start()
         yield server

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,6 +24,7 @@ class Smtpd:
     dot: str = "250 OK"  # to the whole mail; "drop" = take it and hang up; "stall" = be silent
     taken: list[Envelope] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
+    tokens: set[str] = field(default_factory=set)  # that are good; with any, XOAUTH2 is offered
 
     async def handle_MAIL(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -60,6 +62,15 @@ class ScriptedSMTP(SMTP):
     """Hangs up or refuses at DATA, where aiosmtpd offers no hook."""
 
     script: Smtpd
+
+    async def auth_XOAUTH2(self, server: SMTP, words: list[str]) -> AuthResult:
+        """https://developers.google.com/gmail/imap/xoauth2-protocol#smtp_protocol_exchange"""
+        said = base64.b64decode(words[1]).decode()
+        self.script.logins.append(said.partition("Bearer ")[2].rstrip("\1"))
+        good = self.script.logins[-1] in self.script.tokens
+        if not good:
+            await self.challenge_auth('{"status":"400"}')
+        return AuthResult(success=good, handled=False)
 
     async def smtp_DATA(self, arg: str) -> None:
         if self.script.data == "drop":
