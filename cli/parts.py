@@ -15,7 +15,7 @@ from desk import dead_letters
 from desk.actions import Review
 from desk.errors import DeskError, Misconfigured
 from desk.model import Address, Citation, Failure, Finding, Mailbox, MailboxId, ParsedEmail, Step
-from desk.ports import Queue, SystemClock
+from desk.ports import Limits, Queue, SystemClock
 from desk.rules import Rule, read_rules
 from desk.settings import MailboxSettings, Settings, WriterSettings
 from desk.store import Store
@@ -26,6 +26,7 @@ from inference.extractive import Extractive
 from inference.heads import Heads
 from inference.ladder import Ladder, Writer
 from inference.letter import Letters
+from inference.limited import Limited
 from inference.redact import Redactor
 from inference.tgi import Dialect, Server, Tgi
 from kb.articles import load
@@ -184,17 +185,25 @@ def redactor(settings: Settings) -> Redactor:
 
 
 @asynccontextmanager
-async def opened_ladder(settings: Settings) -> AsyncIterator[Ladder]:
-    """TGI, the second server, and the writer that needs no model."""
+async def opened_ladder(settings: Settings, limits: Limits | None = None) -> AsyncIterator[Ladder]:
+    """TGI, the second server, and the writer that needs no model; ``limits`` count the calls."""
     letters = Letters()
     async with AsyncExitStack() as stack:
         servers = [("tgi", settings.tgi), ("second", settings.second_writer)]
         rungs: list[Writer] = [
-            await stack.enter_async_context(Tgi(_server(name, given), letters))
+            _limited(
+                await stack.enter_async_context(Tgi(_server(name, given), letters)), given, limits
+            )
             for name, given in servers
             if given.url
         ]
         yield Ladder([*rungs, Extractive(letters)], SystemClock())
+
+
+def _limited(writer: Writer, given: WriterSettings, limits: Limits | None) -> Writer:
+    """A place is held as long as one question may take: two answers, and the server's /info."""
+    seconds = 2 * given.timeout + 15
+    return writer if limits is None else Limited(writer, limits, given.calls, seconds)
 
 
 def _server(name: str, given: WriterSettings) -> Server:

@@ -24,6 +24,7 @@ from mail.parse_pool import ParsePool
 from mail.provider import Provider
 from workers.drafting import Drafting
 from workers.intake import Intake
+from workers.limits import RedisLimits
 from workers.queue import RedisQueue
 from workers.redis_server import RedisServer
 from workers.runner import BatchHandler, Handler, Runner, Service
@@ -45,6 +46,7 @@ class Desk:
     store: Store
     redis: str
     queue: RedisQueue
+    limits: RedisLimits
     mailboxes: Mailboxes
     metrics: Metrics
 
@@ -60,13 +62,16 @@ class Desk:
         *,
         is_patient: bool = False,
     ) -> dict[Step, Service]:
-        """One step, timed; a call may take ``limit`` seconds."""
+        """One step, timed; a call may take ``limit`` seconds. A share of the slots is kept free
+        for what is urgent."""
 
         async def timed(id: int) -> None:
             with self.metrics.timed(step):
                 await handler(id)
 
-        return {step: Service(timed, slots=slots, limit=limit, is_patient=is_patient)}
+        reserved = slots // 4
+        served = Service(timed, slots, limit=limit, is_patient=is_patient, reserved=reserved)
+        return {step: served}
 
     def batch(self, step: Step, handler: BatchHandler, size: int) -> dict[Step, Service]:
         async def timed(ids: Sequence[int]) -> Mapping[int, Exception]:
@@ -86,8 +91,9 @@ async def opened_desk(settings: Settings) -> AsyncIterator[Desk]:
             server = await stack.enter_async_context(RedisServer(settings.data / "redis"))
             url = server.url
         queue = await stack.enter_async_context(RedisQueue(url))
+        limits = await stack.enter_async_context(RedisLimits(url))
         mailboxes = await register_mailboxes(store, settings)
-        yield Desk(settings, store, url, queue, mailboxes, Metrics())
+        yield Desk(settings, store, url, queue, limits, mailboxes, Metrics())
 
 
 class Process:
@@ -184,7 +190,7 @@ async def serve_steps(process: Process, desk: Desk) -> None:
         process.serve(desk.runner(desk.batch(Step.TRIAGE, triage, size=16)))
         if not desk.settings.mailboxes:
             await parts.add_articles(desk.store, knowledge, SAMPLES / "articles")
-        ladder = await stack.enter_async_context(parts.opened_ladder(desk.settings))
+        ladder = await stack.enter_async_context(parts.opened_ladder(desk.settings, desk.limits))
         drafter = parts.drafter(desk.settings, knowledge, redactor, ladder)
         signatures = {given.name: given.signature for _, given in desk.mailboxes}
         drafting = Drafting(desk.store, desk.queue, drafter, signatures)
@@ -210,6 +216,7 @@ def serve_mail(
     )
     for id, provider in providers.items():
         process.start(parts.listen(provider, id, desk.queue))
+    process.start(Sweep(desk.store, desk.queue).heal())
     process.start(run_schedule(desk.redis, periodic(desk, providers)))
 
 

@@ -25,7 +25,8 @@ class Sentiment(StrEnum):
 
 
 class Urgency(StrEnum):
-    """What happens if nobody reads it soon. ``rank`` orders them, low first."""
+    """What happens if nobody reads it soon. ``rank`` orders them, low first; part of the work is
+    kept free for what ``is_urgent``."""
 
     LOW = "low"
     NORMAL = "normal"
@@ -35,6 +36,10 @@ class Urgency(StrEnum):
     @property
     def rank(self) -> int:
         return list(Urgency).index(self)
+
+    @property
+    def is_urgent(self) -> bool:
+        return self in (Urgency.HIGH, Urgency.CRITICAL)
 
 
 class Category(StrEnum):
@@ -483,7 +488,7 @@ class Mailbox:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a card is shown: a message in a channel of a network; "" while it is being posted."""
+    """Where a card is shown: a message in a channel of a network."""
 
     network: Network
     channel: str

@@ -106,18 +106,6 @@ class Registry(Rows):
 
     # -- cards
 
-    async def intend_place(self, id: TicketId, network: Network, channel: str) -> None:
-        """Note that a card will be posted, before it is: a place without a message."""
-        row = {
-            "ticket_id": id,
-            "network": network.value,
-            "channel": channel,
-            "message": "",
-            "version": 0,
-            "posted_at": self.now,
-        }
-        await self.insert_or_ignore(cards, row, ["ticket_id", "network", "channel"])
-
     async def record_place(self, id: TicketId, place: Place) -> None:
         """Remember where a card is shown; one row per ticket, network and channel."""
         row = {

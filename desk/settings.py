@@ -128,6 +128,7 @@ class WriterSettings(Section):
     api_key: SecretStr = SecretStr("")
     dialect: Literal["tgi", "openai", "none"] = "tgi"
     timeout: float = Field(default=60.0, gt=0)
+    calls: int = Field(default=8, gt=0)
     max_total_tokens: int = Field(default=8192, gt=0)
 
 

@@ -158,7 +158,8 @@ class Drafting:
                 content = envelope(parsed, draft.text, self.drafter.own)
                 await change.add_response(ticket, view.email.id, content, draft)
         await failpoint("drafting.stored")
-        await self.queue.put(Step.SHOW, id, view.ticket.score)
+        is_urgent = view.ticket.urgency.is_urgent
+        await self.queue.put(Step.SHOW, id, view.ticket.score, is_urgent=is_urgent)
 
 
 def left_to_a_person(parsed: ParsedEmail, known: Classification | None, instruction: str) -> str:

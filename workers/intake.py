@@ -126,7 +126,7 @@ class Intake:
     async def _queue(self, ticket: Ticket) -> None:
         try:
             for job in jobs(ticket, None):
-                await self.queue.put(job.step, job.id, job.score)
+                await self.queue.put(job.step, job.id, job.score, is_urgent=job.is_urgent)
         except Transient as error:
             log.warning("not queued, left to the sweep", ticket=ticket.id, error=str(error))
 

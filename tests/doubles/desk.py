@@ -60,7 +60,13 @@ class ListQueue:
     is_away: bool = False
 
     async def put(
-        self, step: Step, id: int, score: float, not_before: datetime | None = None
+        self,
+        step: Step,
+        id: int,
+        score: float,
+        not_before: datetime | None = None,
+        *,
+        is_urgent: bool = False,
     ) -> None:
         if self.is_away:
             raise Transient("Redis did not answer")

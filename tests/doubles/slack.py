@@ -120,8 +120,6 @@ class SlackDoor:
     responses: list[Json] = field(default_factory=list)
     stumbles: dict[str, list[tuple[int, Json, dict[str, str]]]] = field(default_factory=dict)
     delay: dict[str, float] = field(default_factory=dict)
-    metadata: dict[str, Json | None] = field(default_factory=dict)
-    """Of messages, by their timestamp."""
     sockets: asyncio.Queue[web.WebSocketResponse] = field(default_factory=asyncio.Queue)
     heard: asyncio.Queue[Json] = field(default_factory=asyncio.Queue)
 
@@ -184,17 +182,7 @@ class SlackDoor:
             if answer.status != 200:
                 return {"ok": False, "error": "unknown_method"}
             found: Json = await answer.json()
-        return self._with_metadata(method, args, found)
-
-    def _with_metadata(self, method: str, args: Json, found: Json) -> Json:
-        """The emulator drops it (https://docs.slack.dev/messaging/message-metadata)."""
-        if method == "chat.postMessage" and found.get("ok"):
-            self.metadata[found["ts"]] = args.get("metadata")
-        if method == "conversations.history" and args.get("include_all_metadata"):
-            for message in found.get("messages", []):
-                if kept := self.metadata.get(message["ts"]):
-                    message["metadata"] = kept
-        return found
+            return found
 
     async def _respond(self, request: web.Request) -> web.Response:
         self.responses.append(await request.json())
@@ -231,7 +219,7 @@ async def slack_door(emulator: str) -> AsyncIterator[SlackDoor]:
     door = SlackDoor(emulator)
     app = web.Application()
     app.router.add_post("/api/apps.connections.open", door._connections_open)
-    app.router.add_route("*", "/api/{method}", door._serve)
+    app.router.add_post("/api/{method}", door._serve)
     app.router.add_post("/response/{id}", door._respond)
     app.router.add_get("/socket", door._socket)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
