@@ -7,20 +7,25 @@ folder at a time: what was received, and what was sent by whichever client.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from desk.errors import Transient
+from desk.errors import DeskError, Misconfigured, Transient
 from desk.ports import Clock, SystemClock
-from mail.graph import SLOTS, Gate, Gone, Graph, GraphAccount, LocalGate, SyncLost
+from mail.graph import Gone, Graph, GraphAccount, SyncLost
+from mail.http import Http
 from mail.outlook_place import Place, Spot, Waiting, moment, read_place, stamp
 from mail.outlook_sending import LOOKS, Outbox
 from mail.provider import MAIL_BYTES, NOWHERE, PAGE_BYTES, Arrival, Origin, Page
+from mail.quota import GRAPH, Quota
+
+log = logging.getLogger(__name__)
 
 INBOX, SENT = "inbox", "sentitems"
 SELECT = "id,receivedDateTime,conversationId,isDraft"
@@ -28,6 +33,13 @@ FIRST = "/mailFolders/{folder}/messages/delta?changeType=created&$select=" + SEL
 SOME = 50
 PAGES = 20
 """Of a folder in one fetch: old mails and empty pages give nothing to hand over."""
+OTHERS = 5
+"""So many other mails must have been read before one that cannot be read is given up."""
+UNREADABLE = b"""\
+Subject: (Outlook does not hand over this mail)\r
+\r
+Outlook does not hand over this mail. Open it in the mailbox itself.\r
+"""
 BACKFILL = timedelta(days=14)
 
 
@@ -38,23 +50,24 @@ class OutlookProvider:
     def __init__(
         self,
         account: GraphAccount,
-        gate: Gate | None = None,
+        http: Http,
+        quota: Quota,
+        clock: Clock | None = None,
         *,
         poll: float = 20.0,
         backfill: timedelta = BACKFILL,
         looks: Sequence[float] = LOOKS,
-        clock: Clock | None = None,
     ) -> None:
         self._account = account
-        self._graph = Graph(account, gate or LocalGate())
+        self._clock = clock or SystemClock()
+        self._graph = Graph(account, http, quota, self._clock)
         self._outbox = Outbox(self._graph, looks)
         self._poll = poll
         self._backfill = backfill
-        self._clock = clock or SystemClock()
         self._seen: dict[str, str] = {}  # by folder: where to look for news
+        self._failing: dict[str, int] = {}  # by mail: how many others were read since
 
     async def __aenter__(self) -> Self:
-        await self._graph.__aenter__()
         return self
 
     async def __aexit__(
@@ -63,14 +76,19 @@ class OutlookProvider:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._graph.__aexit__(kind, error, trace)
+        return None
 
     async def fetch(self, checkpoint: str, limit: int = 50) -> Page:
         place = self._place(checkpoint)
         arrivals: list[Arrival] = []
         for folder, spot in place.folders.items():
-            spot = await self._filled(folder, spot, limit)
-            found, spot = await self._handed_over(folder, spot, limit - len(arrivals))
+            try:
+                spot = await self._filled(folder, spot, limit)
+                found, spot = await self._handed_over(folder, spot, limit - len(arrivals))
+            except DeskError:
+                if not arrivals:
+                    raise
+                return Page(tuple(arrivals), place.text(), more=True)  # it is met again
             arrivals += found
             place = place.moved(folder, spot)
             if spot.is_round_over:
@@ -161,21 +179,26 @@ class OutlookProvider:
     # -- mails
 
     async def _handed_over(self, folder: str, spot: Spot, room: int) -> tuple[list[Arrival], Spot]:
-        """The first ``room`` mails that wait, fewer when they are heavy."""
+        """The first ``room`` mails that wait, fewer when they are heavy or one cannot be read. What
+        could not be read before comes last: it holds up no other."""
+        waiting = sorted(spot.rest, key=lambda mail: mail.id in self._failing)
         arrivals: list[Arrival] = []
-        weight = taken = 0
-        while taken < min(room, len(spot.rest)) and weight <= PAGE_BYTES:
-            some = spot.rest[taken : min(taken + SLOTS, room)]
+        while waiting and len(arrivals) < room and weight(arrivals) <= PAGE_BYTES:
+            some = waiting[: min(GRAPH.slots, room - len(arrivals))]
+            del waiting[: len(some)]
             reading = (self._arrival(folder, one, spot.since) for one in some)
-            # all four are awaited, so that none outlives a failure of another
-            for read in await asyncio.gather(*reading, return_exceptions=True):
-                if isinstance(read, BaseException):
-                    raise read
-                if read is not None:
+            failure: DeskError | None = None
+            for mail, read in zip(some, await _all(reading), strict=True):
+                if isinstance(read, DeskError):
+                    failure = read
+                    waiting.append(mail)
+                elif read is not None:
                     arrivals.append(read)
-                    weight += len(read.raw)
-            taken += len(some)
-        return arrivals, replace(spot, rest=spot.rest[taken:])
+            if failure is not None and not arrivals:
+                raise failure
+            if failure is not None:
+                break
+        return arrivals, replace(spot, rest=tuple(waiting))
 
     async def _arrival(self, folder: str, mail: Waiting, since: str) -> Arrival | None:
         """None when the mail is gone for good, or old; one that was moved still has its id."""
@@ -186,12 +209,47 @@ class OutlookProvider:
                 if not told:
                     return None
                 mail = told[0]
-            raw = await self._graph.read_raw(f"{path}/$value", MAIL_BYTES)
+            raw = await self._raw(mail.id, f"{path}/$value")
         except Gone:
             return None
         return Arrival(
             mail.id, raw, moment(mail.received), mail.conversation, is_sent=folder == SENT
         )
+
+    async def _raw(self, id: str, path: str) -> bytes:
+        """Exchange makes the MIME anew at each call, and may fail for one mail every time, though
+        others are read: then whoever reads the ticket is told, and the mailbox goes on."""
+        try:
+            raw = await self._graph.read_raw(path, MAIL_BYTES)
+        except (Gone, Misconfigured):
+            raise
+        except DeskError as error:
+            others = self._failing.setdefault(id, 0)
+            if isinstance(error, Transient) and others < OTHERS:
+                raise
+            log.warning("a mail cannot be read: %s", error)
+            return UNREADABLE
+        self._failing.pop(id, None)
+        for failing in self._failing:
+            self._failing[failing] += 1
+        return raw
+
+
+async def _all(
+    reading: Iterable[Coroutine[Any, Any, Arrival | None]],
+) -> list[Arrival | DeskError | None]:
+    """Each outcome: none outlives the failure of another."""
+    outcomes = await asyncio.gather(*reading, return_exceptions=True)
+    found: list[Arrival | DeskError | None] = []
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException) and not isinstance(outcome, DeskError):
+            raise outcome
+        found.append(outcome)
+    return found
+
+
+def weight(arrivals: Iterable[Arrival]) -> int:
+    return sum(len(arrival.raw) for arrival in arrivals)
 
 
 def _waiting(page: Mapping[str, Any], since: str, is_first: bool) -> tuple[Waiting, ...]:

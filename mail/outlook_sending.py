@@ -36,7 +36,7 @@ class Outbox:
             return
         draft = await self._drafted(mime, message_id, recipients, origin)
         try:
-            await self._graph.write_once(f"{_path(draft)}/send")
+            await self._graph.create(f"{_path(draft)}/send")
         except Ambiguous as error:
             await self._settle(draft, message_id, error)
         except DeskError:
@@ -87,10 +87,10 @@ class Outbox:
             if origin.key:
                 try:
                     path = f"{_path(origin.key)}/createReply"
-                    return await self._graph.write_once(path, body)
+                    return await self._graph.create(path, body)
                 except Gone:
                     log.info("the answered mail is gone from the mailbox")
-            return await self._graph.write_once("/messages", body)
+            return await self._graph.create("/messages", body)
         except Ambiguous as error:  # at most a draft was made, which the next try removes
             raise Transient(str(error)) from error
 
@@ -98,7 +98,7 @@ class Outbox:
         """ "Update message": internetMessageId is updatable as long as isDraft is true."""
         if draft.get("internetMessageId") == message_id:
             return
-        changed = await self._graph.write(
+        changed = await self._graph.change(
             "PATCH", _path(str(draft["id"])), {"internetMessageId": message_id}
         )
         if changed.get("internetMessageId") != message_id:
@@ -107,7 +107,7 @@ class Outbox:
     async def _discard(self, id: str) -> bool:
         """Whether the draft was there, and is not any more."""
         try:
-            await self._graph.write("DELETE", _path(id))
+            await self._graph.change("DELETE", _path(id))
         except Gone:
             return False
         return True

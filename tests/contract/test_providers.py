@@ -13,11 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from mail.graph import GraphAccount
 from mail.imap import ImapProvider
 from mail.imap_line import ImapAccount
 from mail.maildir import MaildirProvider, deliver
-from mail.outlook import OutlookProvider
 from mail.provider import Arrival, Provider
 from mail.smtp import SmtpSender
 from tests.doubles.dovecot import PASSWORD, dovecot
@@ -58,14 +56,8 @@ async def imap_box(idle: bool) -> AsyncIterator[Mailbox]:
 
 @asynccontextmanager
 async def outlook_box() -> AsyncIterator[Mailbox]:
-    async with graph() as service:
-        account = GraphAccount(service.token, url=f"{service.url}/v1.0", timeout=5)
-
-        def reopened() -> OutlookProvider:
-            return OutlookProvider(account, poll=0.1)
-
-        async with reopened() as provider:
-            yield Mailbox(provider, service.box.deliver, reopened)
+    async with graph() as service, service.opened() as provider:
+        yield Mailbox(provider, service.box.deliver, service.opened)
 
 
 @pytest.fixture(params=["maildir", "imap", "imap without IDLE", "outlook"])

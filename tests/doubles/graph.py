@@ -1,10 +1,9 @@
-"""A loopback Microsoft Graph and its sign-in service, strict where Microsoft's pages are.
+"""A loopback Microsoft Graph, strict where Microsoft's pages are.
 
 Routes, errors and limits after the pages of learn.microsoft.com/graph named here and in
 graph_mailbox: "message: delta", "Get MIME content from a message", "Send emails with MIME content"
 (ErrorMimeContentInvalidBase64String), "Microsoft Graph throttling guidance" and its "Outlook
-service limits" (four requests at a time; the words are those of microsoftgraph issues), and
-"OAuth 2.0 authorization code flow" of the identity platform (refresh tokens are replaced).
+service limits" (four requests at a time; the words are those that people report).
 """
 
 from __future__ import annotations
@@ -12,18 +11,24 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import hashlib
 import re
-import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
 
+from desk.ports import Clock
+from mail.bucket import LocalLimits
+from mail.graph import GraphAccount, Token
+from mail.http import Http
+from mail.outlook import OutlookProvider
+from mail.quota import GRAPH, Quota
+from tests.doubles.desk import FastClock
 from tests.doubles.graph_mailbox import Cursor, GraphMailbox, Message, shown
+from tests.doubles.microsoft import Identity
 from tests.doubles.teams import served
 
 IMMUTABLE = 'IdType="ImmutableId"'
@@ -58,28 +63,39 @@ class Graph:
     complaints: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
     slow: float = 0.0  # seconds that a raw mail takes
+    paused: float = 0.0
+    time: FastClock = field(default_factory=FastClock)
     running: int = 0
     peak: int = 0
-    access: set[str] = field(default_factory=set)
-    refresh: str = "refresh-0"
-    refreshed: int = 0
-    codes: dict[str, str] = field(default_factory=dict)  # code → challenge
+    identity: Identity = field(default_factory=Identity)
     expiry: str = "410"  # or the status that comes with syncStateNotFound
 
-    def expire_tokens(self) -> None:
-        self.access.clear()
+    @asynccontextmanager
+    async def opened(
+        self,
+        token: Token | None = None,
+        clock: Clock | None = None,
+        poll: float = 0.1,
+        looks: Sequence[float] = (0.01, 0.05, 0.1),
+    ) -> AsyncIterator[OutlookProvider]:
+        """A provider on this service for which pauses pass at once; ``paused`` says how long."""
+        account = GraphAccount(token or self.identity, url=f"{self.url}/v1.0")
 
-    async def token(self) -> str:
-        """An access token, as a client gets one that asks in time."""
-        if not self.access:
-            self.access.add(f"access-{secrets.token_hex(4)}")
-        return next(iter(self.access))
+        async def sleep(seconds: float) -> None:
+            self.paused += seconds
+            self.time.forward(seconds=seconds)
+            await asyncio.sleep(0)
+
+        async with Http(timeout=5) as http:
+            quota = Quota("desk", GRAPH, LocalLimits(), self.time, sleep=sleep)
+            made = OutlookProvider(account, http, quota, clock, poll=poll, looks=looks)
+            async with made as provider:
+                yield provider
 
     def routes(self) -> list[web.RouteDef]:
         me, one = "/v1.0/me", "/v1.0/me/messages/{id}"
         return [
-            web.get("/{tenant}/oauth2/v2.0/authorize", self._authorize),
-            web.post("/{tenant}/oauth2/v2.0/token", self._token),
+            *self.identity.routes(),
             web.get(me, self._guarded(self._me)),
             web.get(f"{me}/mailFolders/{{folder}}", self._guarded(self._folder)),
             web.get(f"{me}/mailFolders/{{folder}}/messages/delta", self._guarded(self._delta)),
@@ -116,7 +132,10 @@ class Graph:
             return error(
                 429, "ApplicationThrottled", "Application is over its MailboxConcurrency limit."
             )
-        if request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.access:
+        if (
+            request.headers.get("Authorization", "").removeprefix("Bearer ")
+            not in self.identity.access
+        ):
             return error(401, "InvalidAuthenticationToken", "Access token has expired.")
         fault = self._fault(request)
         if fault is None:
@@ -249,42 +268,6 @@ class Graph:
         """With the kind of ids that this very request asked for."""
         is_immutable = IMMUTABLE in ", ".join(request.headers.getall("Prefer", []))
         return web.json_response(identified(record, is_immutable), status=status)
-
-    # -- the identity platform
-
-    async def _authorize(self, request: web.Request) -> web.Response:
-        """A person who agrees at once."""
-        code = secrets.token_urlsafe(12)
-        self.codes[code] = request.query["code_challenge"]
-        back = f"{request.query['redirect_uri']}?code={code}&state={request.query['state']}"
-        raise web.HTTPFound(back)
-
-    async def _token(self, request: web.Request) -> web.Response:
-        form = await request.post()
-        kind = form.get("grant_type")
-        if kind == "authorization_code":
-            proof = hashlib.sha256(str(form.get("code_verifier", "")).encode()).digest()
-            challenge = base64.urlsafe_b64encode(proof).decode().rstrip("=")
-            is_good = self.codes.pop(str(form.get("code")), "") == challenge
-        else:
-            is_good = kind == "refresh_token" and form.get("refresh_token") == self.refresh
-        if not is_good:
-            said = "AADSTS70000: The provided grant is invalid or has expired."
-            record = {"error": "invalid_grant", "error_description": said}
-            return web.json_response(record, status=400)
-        self.refreshed += 1
-        self.refresh = f"refresh-{self.refreshed}"
-        access = f"access-{secrets.token_hex(8)}"
-        self.access.add(access)
-        return web.json_response(
-            {
-                "token_type": "Bearer",
-                "scope": "Mail.ReadWrite Mail.Send offline_access",
-                "expires_in": 3599,
-                "access_token": access,
-                "refresh_token": self.refresh,
-            }
-        )
 
 
 def identified(value: Any, is_immutable: bool) -> Any:

@@ -29,7 +29,7 @@ class Quirks:
     empty_pages: bool = False  # "even if the current response may contain an empty result"
     duplicates: bool = False  # "a single entity will be contained multiple times"
     replays: bool = False  # "the same change appears in subsequent responses"
-    sparse: bool = False  # updates carry the id "with at least" what was updated
+    sparse: bool = False  # updates come too, with the id and "at least" what was updated
     lag: float = 0.0  # "varying delays" between a change and its report, in seconds
     sending: float = 0.0  # "getting the message in Sent Items may not succeed immediately"
     new_id_when_sent: bool = False  # reported in microsoft-graph-docs#1533
@@ -77,7 +77,6 @@ class Cursor:
     items: list[dict[str, Any]]
     position: int
     is_round_over: bool = False
-    is_replay: bool = False
     pages: list[list[dict[str, Any]]] | None = None  # once the first page was asked for
 
 
@@ -168,16 +167,17 @@ class GraphMailbox:
         if cursor is None or not cursor.is_round_over:
             return cursor
         log = self._visible(cursor.folder)
-        is_replay = self.quirks.replays and not cursor.is_replay  # every second round
-        since = 0 if is_replay else cursor.position
-        wanted = [c for c in log[since:] if cursor.kind in ("", c.kind)]
+        since = cursor.position
+        if self.quirks.replays and len(log) > since:
+            since = 0
+        kinds = {cursor.kind, "updated"} if self.quirks.sparse else {cursor.kind}
+        wanted = [c for c in log[since:] if not cursor.kind or c.kind in kinds]
         items = [self._reported(c, cursor.select) for c in wanted]
         return replace(
             cursor,
             items=self._arranged(items),
             position=len(log),
             is_round_over=False,
-            is_replay=is_replay,
             pages=None,
         )
 

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 import pytest
 
 from desk.errors import Ambiguous, Misconfigured, Permanent, Throttled, Transient
-from mail.graph import GraphAccount, LocalGate
 from mail.outlook import OutlookProvider
 from mail.provider import Origin
 from tests.doubles.graph import Fault, Graph, graph
@@ -35,9 +34,7 @@ async def service() -> AsyncIterator[Graph]:
 
 @pytest.fixture
 async def provider(service: Graph) -> AsyncIterator[OutlookProvider]:
-    account = GraphAccount(service.token, url=f"{service.url}/v1.0", timeout=5)
-    looks = (0.01, 0.05, 0.1)
-    async with OutlookProvider(account, LocalGate(pause=0.01), looks=looks) as opened:
+    async with service.opened() as opened:
         yield opened
 
 
@@ -182,7 +179,6 @@ async def test_a_draft_whose_making_was_not_answered_is_not_made_twice(
 REFUSALS = [
     (Fault("/send", 403, "ErrorSendAsDenied"), Misconfigured),
     (Fault("/send", 400, "ErrorInvalidRecipients"), Permanent),
-    (Fault("/send", 429, "ApplicationThrottled", retry_after="900"), Throttled),
 ]
 
 
@@ -194,6 +190,19 @@ async def test_a_refusal_is_definite_and_leaves_no_draft(
     with pytest.raises(kind):
         await provider.send(REPLY, "desk@contoso.example", BOTH)
     assert (service.box.left, drafts(service)) == ([], 0)
+
+
+async def test_a_long_pause_is_left_to_whoever_sends_and_the_draft_to_the_next_try(
+    service: Graph, provider: OutlookProvider
+) -> None:
+    service.faults.append(Fault("/send", 429, "ApplicationThrottled", retry_after="900"))
+    with pytest.raises(Throttled) as caught:
+        await provider.send(REPLY, "desk@contoso.example", BOTH)
+    assert caught.value.seconds == 900
+    assert (service.box.left, drafts(service)) == ([], 1)
+    async with service.opened() as later:
+        await later.send(REPLY, "desk@contoso.example", BOTH)
+    assert (service.box.left, drafts(service)) == ([REPLY], 0)
 
 
 async def test_a_short_pause_before_sending_is_waited_for(
