@@ -61,7 +61,7 @@ def review_with(allowed: Sequence[str]) -> Review:
 def own_words(settings: Settings) -> tuple[str, ...]:
     """Our addresses and signatures."""
     given = mailbox_settings(settings)
-    return tuple(word for one in given for word in (one.address, one.signature) if word)
+    return tuple(word for one in given for word in (*one.addresses, one.signature) if word)
 
 
 def urgency_rules(settings: Settings) -> tuple[Rule, ...]:
@@ -226,7 +226,7 @@ def drafter(
         redactor=redactor,
         ladder=ladder,
         review=review_with(own_words(settings)),
-        own=[given.address for given in mailbox_settings(settings)],
+        own=[one for given in mailbox_settings(settings) for one in given.addresses],
         passages=settings.kb.passages,
     )
 

@@ -185,7 +185,7 @@ async def serve_steps(process: Process, desk: Desk) -> None:
         knowledge = await stack.enter_async_context(parts.opened_knowledge(desk.settings, encoder))
         classifier = await parts.opened_classifier(desk.settings, encoder)
         rules = parts.urgency_rules(desk.settings)
-        own = [given.address for _, given in desk.mailboxes]
+        own = [one for _, given in desk.mailboxes for one in given.addresses]
         triage = Triage(desk.store, desk.queue, classifier, rules, desk.settings.sla, own)
         process.serve(desk.runner(desk.batch(Step.TRIAGE, triage, size=16)))
         if not desk.settings.mailboxes:
@@ -204,7 +204,8 @@ def serve_mail(
     """Intake, sending, and the schedule: all that needs no model."""
     intake = Intake(desk.store, desk.queue, providers, pool.parse)
     names = {given.name: given.display_name for _, given in desk.mailboxes}
-    sending = Sending(desk.store, desk.queue, providers, names)
+    aliases = {given.name: given.aliases for _, given in desk.mailboxes}
+    sending = Sending(desk.store, desk.queue, providers, names, aliases)
     process.serve(
         desk.runner(
             {

@@ -55,6 +55,7 @@ class MailboxSettings(Section):
     name: str
     address: str
     kind: Literal["maildir", "imap", "gmail", "outlook"] = "maildir"
+    aliases: tuple[str, ...] = ()
     display_name: str = ""
     signature: str = ""
     team: str = ""
@@ -72,6 +73,11 @@ class MailboxSettings(Section):
     connections: int = Field(default=3, ge=2)
     api_url: str = ""
     smtp: SmtpSettings | None = None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All that are ours."""
+        return (self.address, *self.aliases)
 
 
 class OAuthClientSettings(Section):

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from desk.actions import ActionRequest, Actions, Seen
-from desk.change import Received
 from desk.errors import Transient
+from desk.mails import Received
 from desk.model import (
     Address,
     Category,
