@@ -14,6 +14,7 @@ from cli import parts
 from cli.doors import Doors, opened_doors
 from cli.feed import feed
 from cli.logs import configure_logs
+from cli.mailboxes import Opening, opened_mailboxes
 from cli.records import SAMPLES, first_user, opened_store, register_mailboxes
 from desk import failpoints
 from desk.metrics import Metrics
@@ -174,7 +175,8 @@ def serve_doors(process: Process, desk: Desk, doors: Doors) -> None:
 async def serve_steps(process: Process, desk: Desk) -> None:
     """Open what each step needs and serve it as soon as that is there; then keep it open."""
     async with AsyncExitStack() as stack:
-        providers = await stack.enter_async_context(parts.opened_mailboxes(desk.mailboxes))
+        opening = Opening(desk.settings, desk.store, desk.limits)
+        providers = await stack.enter_async_context(opened_mailboxes(opening, desk.mailboxes))
         pool = await stack.enter_async_context(ParsePool())
         serve_mail(process, desk, providers, pool)
         if not desk.settings.mailboxes:

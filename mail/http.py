@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,8 @@ from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
+
+import orjson
 
 from desk.errors import Ambiguous, Misconfigured, Transient
 
@@ -38,7 +39,7 @@ class Answer:
     def json(self) -> dict[str, Any]:
         """Raises Transient when the body is no JSON object: something in between cut it."""
         try:
-            found = json.loads(self.body)
+            found = orjson.loads(self.body)
         except ValueError as error:
             raise Transient(f"{self.host} answered with something else than JSON") from error
         if not isinstance(found, dict):

@@ -19,6 +19,7 @@ from mail.maildir import MaildirProvider, deliver
 from mail.provider import Arrival, Provider
 from mail.smtp import SmtpSender
 from tests.doubles.dovecot import PASSWORD, dovecot
+from tests.doubles.google import gmail_account, gmail_provider
 from tests.doubles.graph import graph
 from tests.doubles.smtpd import smtpd
 
@@ -60,13 +61,23 @@ async def outlook_box() -> AsyncIterator[Mailbox]:
         yield Mailbox(provider, service.box.deliver, service.opened)
 
 
-@pytest.fixture(params=["maildir", "imap", "imap without IDLE", "outlook"])
+@asynccontextmanager
+async def gmail_box(emulator: str) -> AsyncIterator[Mailbox]:
+    """Gmail's emulator, behind a proxy that knows what it does not."""
+    async with gmail_account(emulator) as google, gmail_provider(google) as provider:
+        yield Mailbox(provider, google.deliver, lambda: gmail_provider(google))
+
+
+@pytest.fixture(params=["maildir", "imap", "imap without IDLE", "gmail", "outlook"])
 async def mailbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Mailbox]:
     if request.param == "outlook":
         async with outlook_box() as box:
             yield box
     elif request.param == "maildir":
         async with maildir_box(tmp_path / "box") as box:
+            yield box
+    elif request.param == "gmail":
+        async with gmail_box(request.getfixturevalue("gmail_emulator")) as box:
             yield box
     else:
         async with imap_box(idle=request.param == "imap") as box:
