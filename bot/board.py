@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import Protocol
 
@@ -15,6 +16,7 @@ import structlog
 
 from bot.card import Card, ticket_card
 from desk.errors import DeskError, Permanent, Throttled, Transient
+from desk.failpoints import failpoint
 from desk.model import Network, Place, TicketId, TicketState, TicketView, Urgency
 from desk.store import Store
 
@@ -34,6 +36,11 @@ class Chat(Protocol):
 
     async def post(self, channel: str, card: Card) -> str:
         """Post a card; the message's id on this network, to update it by."""
+        ...
+
+    async def find(self, channel: str, ticket: TicketId, since: datetime) -> str:
+        """The message with this ticket's card that was posted since then; "" when there is none, or
+        when the network does not let us look."""
         ...
 
     async def update(self, channel: str, message: str, card: Card) -> None:
@@ -77,26 +84,40 @@ class Board:
         id = view.ticket.id
         card = ticket_card(view, self.store.clock.now())
         await self.changed(id)
-        known = {(place.network, place.channel): place for place in await self.store.places(id)}
+        places = [place for place in await self.store.places(id) if place.network in self.chats]
+        noted = {(place.network, place.channel) for place in places}
+        routes = self._routes(view)
+        wanted = {(route.network, route.channel) for route in routes}
         drawings = [
             partial(self._update, id, place, card)
-            for place in known.values()
-            if place.version < view.ticket.version and place.network in self.chats
+            for place in places
+            if place.message and place.version < view.ticket.version
+        ]
+        drawings += [
+            partial(self._resume, view, place, card, (place.network, place.channel) in wanted)
+            for place in places
+            if not place.message
         ]
         drawings += [
             partial(self._post_if_possible, id, route.network, route.channel, card)
-            for route in self._routes(view)
-            if (route.network, route.channel) not in known
+            for route in routes
+            if (route.network, route.channel) not in noted
         ]
         await self._each(drawings)
         async with self.store.change() as change:
             await change.record_shown(id, view.ticket.version)
 
     async def post(self, id: TicketId, network: Network, channel: str, card: Card) -> None:
-        """Post a card in a channel and remember where."""
+        """Post a card in a channel and remember where. That it will be is noted before: who dies
+        in between leaves a place without a message, and it is looked for."""
         await self._wait_for_turn(network, channel)
+        async with self.store.change() as change:
+            await change.intend_place(id, network, channel)
+        await failpoint("board.intended")
         message = await self.chats[network].post(channel, card)
+        await failpoint("board.posted")
         await self.record(id, Place(network, channel, message, card.version))
+        await failpoint("board.recorded")
 
     async def _each(self, drawings: Sequence[Callable[[], Awaitable[None]]]) -> None:
         """One network that is away must not stop the others; then Transient with the longest
@@ -119,6 +140,21 @@ class Board:
         except Permanent as error:
             log.warning("card not posted", ticket=id, network=network, error=str(error))
 
+    async def _resume(self, view: TicketView, place: Place, card: Card, is_wanted: bool) -> None:
+        """A post was begun and never noted: where it is, it is taken up, else it is posted."""
+        id, chat = view.ticket.id, self.chats[place.network]
+        message = ""
+        try:
+            message = await chat.find(place.channel, id, view.ticket.created_at)
+        except Permanent as error:
+            log.warning("cards not looked through", network=place.network, error=str(error))
+        if message:
+            place = replace(place, message=message)
+            await self.record(id, place)
+            await self._update(id, place, card)
+        elif is_wanted:
+            await self._post_if_possible(id, place.network, place.channel, card)
+
     async def record(self, id: TicketId, place: Place) -> None:
         async with self.store.change() as change:
             await change.record_place(id, place)
@@ -126,7 +162,9 @@ class Board:
     async def _update(self, id: TicketId, place: Place, card: Card) -> None:
         try:
             await self.chats[place.network].update(place.channel, place.message, card)
+            await failpoint("board.updated")
         except Gone:
+            await self.record(id, replace(place, message="", version=0))
             await self._post_if_possible(id, place.network, place.channel, card)
             return
         except Permanent as error:
@@ -151,17 +189,19 @@ class Board:
     async def alert(self, id: int) -> None:
         """Tell the managers of an escalation, in each of their channels; the step ``alert``. Where
         it cannot be said is logged; only when nobody was told it is tried again."""
-        ticket, was_told = await self.store.escalation(id)
-        if was_told:
+        noted = await self.store.escalation(id)
+        if noted.fired_at is not None or noted.moot is not None:
             return
+        ticket = TicketId(noted.ticket_id)
         card = ticket_card(await self.store.view(ticket), self.store.clock.now())
         routes = [route for route in self.managers if route.network in self.chats]
         told = [await self._tell(route, f"Overdue. {card.line}") for route in routes]
         failures = [error for error in told if error is not None]
         if routes and len(failures) == len(routes):
             raise next((error for error in failures if isinstance(error, Transient)), failures[0])
+        await failpoint("board.told")
         async with self.store.change() as change:
-            await change.record_fired(id)
+            await change.record_fired(id, ticket, len(told) - len(failures))
 
     async def _tell(self, route: Route, text: str) -> DeskError | None:
         try:

@@ -41,7 +41,8 @@ async def opened_store(settings: Settings) -> AsyncIterator[Store]:
     key = settings.data / "key"
     if not key.exists():
         await _create_key(settings, key)
-    async with Store.open(settings.database_url, open_vault(key)) as store:
+    promises = settings.promises
+    async with Store.open(settings.database_url, open_vault(key), promises=promises) as store:
         yield store
 
 

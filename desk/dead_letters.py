@@ -173,7 +173,7 @@ async def discard(change: Change, id: DeadLetterId, note: str = "") -> DeadLette
         ticket = await change.ticket(letter.ticket_id)
         await change.record_shown(ticket.id, ticket.version)
     elif letter.step is Step.ALERT:
-        await change.record_fired(letter.target)
+        await change.make_moot(letter.target, "given up")
     elif letter.step is Step.SENDING:
         await _take_back(change, letter)
     return letter

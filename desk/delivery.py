@@ -15,7 +15,7 @@ async def deliver(
     that mail gets a draft of its own."""
     ticket = await change.ticket(response.ticket_id)
     is_latest = response.email_id == await change.latest_email(ticket.id)
-    if ticket.state is TicketState.OPEN:
+    if ticket.state in (TicketState.OPEN, TicketState.SNOOZED):
         await change.move_ticket(ticket, Verb.DELIVER if is_latest else Verb.REGENERATE)
     await change.move_response(response, verb, changes)
 

@@ -8,6 +8,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Generic, NewType, TypeVar
 
+from desk.sla import Escalation, SlaClock
+
 UserId = NewType("UserId", int)
 MailboxId = NewType("MailboxId", int)
 EmailId = NewType("EmailId", int)
@@ -25,8 +27,7 @@ class Sentiment(StrEnum):
 
 
 class Urgency(StrEnum):
-    """What happens if nobody reads it soon. ``rank`` orders them, low first; part of the work is
-    kept free for what ``is_urgent``."""
+    """What happens if nobody reads it soon. ``rank`` orders them, low first."""
 
     LOW = "low"
     NORMAL = "normal"
@@ -36,10 +37,6 @@ class Urgency(StrEnum):
     @property
     def rank(self) -> int:
         return list(Urgency).index(self)
-
-    @property
-    def is_urgent(self) -> bool:
-        return self in (Urgency.HIGH, Urgency.CRITICAL)
 
 
 class Category(StrEnum):
@@ -131,6 +128,11 @@ class Verb(StrEnum):
     CLOSE = "close"
     SEND_AGAIN = "send_again"
     MARK_SENT = "mark_sent"
+    ACKNOWLEDGE = "acknowledge"
+    TAKE = "take"
+    ASSIGN = "assign"
+    SNOOZE = "snooze"
+    WAKE = "wake"
     # what a manager decides about a job that was given up
     REQUEUE = "requeue"
     DISCARD = "discard"
@@ -140,6 +142,7 @@ class Verb(StrEnum):
     BOUNCE = "bounce"
     ANSWER = "answer"
     TRIAGE = "triage"
+    ESCALATE = "escalate"
     DRAFT = "draft"
     GIVE_UP = "give_up"
     RETIRE = "retire"
@@ -165,6 +168,13 @@ TICKET_MOVES = MappingProxyType(
         (T.OPEN, V.REQUEUE): T.NEW,
         (T.OPEN, V.DELIVER): T.WAITING,
         (T.OPEN, V.CLOSE): T.CLOSED,
+        (T.OPEN, V.SNOOZE): T.SNOOZED,
+        # again, until another time
+        (T.SNOOZED, V.SNOOZE): T.SNOOZED,
+        (T.SNOOZED, V.WAKE): T.OPEN,
+        (T.SNOOZED, V.REGENERATE): T.TRIAGED,
+        (T.SNOOZED, V.DELIVER): T.WAITING,
+        (T.SNOOZED, V.CLOSE): T.CLOSED,
         (T.WAITING, V.CLOSE): T.CLOSED,
         # a person answered from another mail client
         **{(state, V.ANSWER): T.WAITING for state in (T.NEW, T.TRIAGED, T.OPEN, T.SNOOZED)},
@@ -457,6 +467,7 @@ class Ticket:
     assignee: UserId | None = None
     editing: UserId | None = None
     editing_since: datetime | None = None
+    snoozed_until: datetime | None = None
     instruction: str = ""
 
 
@@ -488,7 +499,7 @@ class Mailbox:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a card is shown: a message in a channel of a network."""
+    """Where a card is shown: a message in a channel of a network; "" while it is being posted."""
 
     network: Network
     channel: str
@@ -567,6 +578,8 @@ class TicketView:
     names: dict[UserId, str]
     last: tuple[Verb, UserId | None, datetime] | None = None
     unanswered: int = 1
+    clock: SlaClock | None = None
+    alarm: Escalation | None = None
     answered_at: datetime | None = None
     resends: int = 0
     bounce: str = ""

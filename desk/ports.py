@@ -29,16 +29,9 @@ class Queue(Protocol):
     back by the sweep, so callers may carry on when ``put`` raises Transient."""
 
     async def put(
-        self,
-        step: Step,
-        id: int,
-        score: float,
-        not_before: datetime | None = None,
-        *,
-        is_urgent: bool = False,
+        self, step: Step, id: int, score: float, not_before: datetime | None = None
     ) -> None:
-        """Make sure that ``step`` runs for ``id`` after this call, lowest ``score`` first. What
-        ``is_urgent`` may take a slot that is kept free for such jobs.
+        """Make sure that ``step`` runs for ``id`` after this call, lowest ``score`` first.
 
         A job that waits already is not doubled (the lower score and the earlier time win); one
         that runs now runs once more afterwards. Raises Transient when Redis is away.

@@ -110,6 +110,7 @@ TICKET_COLUMNS = (
     "assignee",
     "editing",
     "editing_since",
+    "snoozed_until",
 )
 
 

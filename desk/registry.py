@@ -14,7 +14,6 @@ from desk.model import (
     Network,
     Place,
     Role,
-    Ticket,
     TicketId,
     User,
     UserId,
@@ -22,6 +21,7 @@ from desk.model import (
 from desk.rows import Rows
 from desk.tables import (
     action_keys,
+    alerts,
     cards,
     conversations,
     escalations,
@@ -106,6 +106,18 @@ class Registry(Rows):
 
     # -- cards
 
+    async def intend_place(self, id: TicketId, network: Network, channel: str) -> None:
+        """Note that a card will be posted, before it is: a place without a message."""
+        row = {
+            "ticket_id": id,
+            "network": network.value,
+            "channel": channel,
+            "message": "",
+            "version": 0,
+            "posted_at": self.now,
+        }
+        await self.insert_or_ignore(cards, row, ["ticket_id", "network", "channel"])
+
     async def record_place(self, id: TicketId, place: Place) -> None:
         """Remember where a card is shown; one row per ticket, network and channel."""
         row = {
@@ -129,22 +141,31 @@ class Registry(Rows):
 
     # -- escalations
 
-    async def escalate(self, ticket: Ticket, rung: str) -> bool:
-        """Note that the managers are to be told; False when that was noted before."""
-        row = {
-            "ticket_id": ticket.id,
-            "rung": rung,
-            "clock": 0,
-            "due_at": ticket.due_at or self.now,
-        }
-        keys = ["ticket_id", "rung", "clock"]
-        is_new = await self.insert_or_ignore(escalations, row, keys)
-        if is_new:
-            await self.audit("escalate", f"ticket:{ticket.id}", ticket.id, {"rung": rung})
-        return is_new
+    async def begin_alert(self, id: int, network: Network, channel: str) -> None:
+        """Before somebody is told: a process that dies here leaves a trace."""
+        row = {"escalation_id": id, "network": network.value, "channel": channel}
+        full = {**row, "message": "", "shown": "", "posted_at": None}
+        await self.insert_or_ignore(alerts, full, list(row))
 
-    async def record_fired(self, id: int) -> None:
-        """The managers were told."""
+    async def record_alert(
+        self, id: int, network: Network, channel: str, message: str, shown: str
+    ) -> None:
+        """Somebody was told there; ``shown`` names what the message says."""
+        row = {"escalation_id": id, "network": network.value, "channel": channel}
+        full = {**row, "message": message, "shown": shown, "posted_at": self.now}
+        await self.upsert(alerts, full, list(row), ["message", "shown", "posted_at"])
+
+    async def record_fired(self, id: int, ticket: TicketId, told: int) -> None:
+        """Everybody was told who could be reached; ``told`` is in how many places."""
         await self.connection.execute(
             update(escalations).where(escalations.c.id == id).values(fired_at=self.now)
+        )
+        await self.audit("alert", f"escalation:{id}", ticket, {"told": told})
+
+    async def make_moot(self, id: int, reason: str) -> None:
+        """Nobody need be told any more."""
+        await self.connection.execute(
+            update(escalations)
+            .where(escalations.c.id == id, escalations.c.fired_at.is_(None))
+            .values(moot=reason)
         )

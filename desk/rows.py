@@ -17,6 +17,7 @@ from desk.model import (
     Verb,
 )
 from desk.ports import Clock
+from desk.promises import DEFAULT, Policies
 from desk.tables import (
     read_columns,
 )
@@ -24,13 +25,20 @@ from desk.vault import Vault
 
 
 class Rows:
-    """A write transaction's connection, its time, and who acts (None: the desk itself)."""
+    """A write transaction's connection, its time, who acts (None: the desk itself), and what is
+    promised to those who write."""
 
     def __init__(
-        self, connection: AsyncConnection, vault: Vault, clock: Clock, actor: UserId | None
+        self,
+        connection: AsyncConnection,
+        vault: Vault,
+        clock: Clock,
+        actor: UserId | None,
+        promises: Policies = DEFAULT,
     ) -> None:
         self.connection = connection
         self.vault = vault
+        self.promises = promises
         self.now = clock.now()
         self.actor = actor
 

@@ -133,11 +133,6 @@ def boosts(known: Classification, mails: int) -> tuple[tuple[str, int], ...]:
     return tuple(found)
 
 
-def due_at(received: datetime, urgency: Urgency, sla: Mapping[Urgency, timedelta]) -> datetime:
-    """When the first reply is due."""
-    return received + sla[urgency]
-
-
 def score(due: datetime, boosts: Iterable[tuple[str, int]]) -> float:
     """Milliseconds since 1970; the earliest is served first. Scores stand still and time does
     not, so whoever waits grows older without being touched."""
@@ -147,13 +142,12 @@ def score(due: datetime, boosts: Iterable[tuple[str, int]]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A step that a record's state asks for. One that ``is_urgent`` may take a reserved slot."""
+    """A step that a record's state asks for."""
 
     step: Step
     id: int
     score: float
     not_before: datetime | None = None
-    is_urgent: bool = False
 
 
 def jobs(ticket: Ticket, response: Response | None) -> list[Job]:
@@ -177,7 +171,7 @@ def jobs(ticket: Ticket, response: Response | None) -> list[Job]:
     # one that was never shown waits for its draft; one that was must not keep its old buttons
     if ticket.shown_version < ticket.version and (was_shown or not is_underway):
         wanted.append(Job(Step.SHOW, ticket.id, ticket.score))
-    return [replace(job, is_urgent=ticket.urgency.is_urgent) for job in wanted]
+    return wanted
 
 
 LEFT_BEFORE = "left before"

@@ -24,8 +24,8 @@ from pydantic_settings import (
 
 from desk.errors import Misconfigured
 from desk.model import Urgency
+from desk.promises import USUAL, Policies
 from desk.section import Section
-from desk.sla import Policies
 from desk.sla_settings import (
     CalendarSettings,
     EscalationSettings,
@@ -34,6 +34,7 @@ from desk.sla_settings import (
     spans,
 )
 
+MINUTE = timedelta(minutes=1)
 Port = Annotated[int, Field(ge=0, le=65_535)]
 """0 lets the system choose one."""
 
@@ -55,7 +56,6 @@ class MailboxSettings(Section):
     name: str
     address: str
     kind: Literal["maildir", "imap", "gmail", "outlook"] = "maildir"
-    aliases: tuple[str, ...] = ()
     display_name: str = ""
     signature: str = ""
     team: str = ""
@@ -73,11 +73,6 @@ class MailboxSettings(Section):
     connections: int = Field(default=3, ge=2)
     api_url: str = ""
     smtp: SmtpSettings | None = None
-
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        """All that are ours."""
-        return (self.address, *self.aliases)
 
 
 class OAuthClientSettings(Section):
@@ -134,7 +129,6 @@ class WriterSettings(Section):
     api_key: SecretStr = SecretStr("")
     dialect: Literal["tgi", "openai", "none"] = "tgi"
     timeout: float = Field(default=60.0, gt=0)
-    calls: int = Field(default=8, gt=0)
     max_total_tokens: int = Field(default=8192, gt=0)
 
 
@@ -176,12 +170,7 @@ class Settings(BaseSettings):
     timezone: str = ""
     undo_seconds: float = Field(default=30.0, ge=0)
     sla_minutes: dict[Urgency, float] = Field(
-        default_factory=lambda: {
-            Urgency.CRITICAL: 60.0,
-            Urgency.HIGH: 4 * 60.0,
-            Urgency.NORMAL: 24 * 60.0,
-            Urgency.LOW: 3 * 24 * 60.0,
-        }
+        default_factory=lambda: {one: time / MINUTE for one, time in USUAL.items()}
     )
     calendars: tuple[CalendarSettings, ...] = ()
     policies: tuple[PolicySettings, ...] = ()

@@ -6,14 +6,13 @@ at the end it is a breach, and from then on it says so again until somebody take
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from desk.calendars import Calendar, calendar_json, read_calendar
-from desk.model import TicketId, Urgency
 
 SHARES = (0.5, 0.8, 1.0)
 RUNGS = ("half", "soon", "breach")
@@ -54,42 +53,34 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Policy:
-    """The promises to the writers of one mailbox."""
+class Escalation:
+    """A rung of a ticket's clock that has come. ``moot`` says why nobody had to be told, None when
+    they were or are to be; ``fired_at`` is when they were."""
 
-    first: Mapping[Urgency, timedelta]
-    next: Mapping[Urgency, timedelta]
-    resolution: Mapping[Urgency, timedelta] = field(default_factory=dict)
-    calendar: Calendar = DAY_AND_NIGHT
+    id: int
+    ticket_id: int
+    rung: str
+    clock: int
+    due_at: datetime
+    moot: str | None = None
+    fired_at: datetime | None = None
+    acknowledged_by: int | None = None
+    acknowledged_at: datetime | None = None
 
-
-@dataclass(frozen=True, slots=True)
-class Policies:
-    """The policy of each mailbox by its name, and that of all others."""
-
-    otherwise: Policy
-    of: Mapping[str, Policy] = field(default_factory=dict)
-    pace: Pace = field(default_factory=Pace)
-
-    def terms(self, mailbox: str, urgency: Urgency, goal: Goal) -> Terms | None:
-        """None when nothing is promised."""
-        policy = self.of.get(mailbox, self.otherwise)
-        targets = {
-            Goal.FIRST: policy.first,
-            Goal.NEXT: policy.next,
-            Goal.RESOLUTION: policy.resolution,
-        }[goal]
-        target = targets.get(urgency)
-        return Terms(target, policy.calendar, self.pace) if target is not None else None
+    @property
+    def is_loud(self) -> bool:
+        """Whether it asks for an acknowledgement."""
+        return self.moot is None and self.rung != RUNGS[0]
 
 
 @dataclass(frozen=True, slots=True)
 class SlaClock:
     """One promise to the writer of one ticket. ``number`` counts the ticket's clocks. ``spent`` is
     the working time of earlier runs; ``running_since`` is None while it pauses. ``rung`` is the
-    place of the next one, which comes at ``next_at``."""
+    place of the next one, which comes at ``next_at``. Until it ``is_aimed`` nobody has read the
+    mail, and the terms are those of a normal one."""
 
-    ticket_id: TicketId
+    ticket_id: int
     number: int
     goal: Goal
     terms: Terms
@@ -100,6 +91,7 @@ class SlaClock:
     next_at: datetime | None = None
     due_at: datetime | None = None
     ended_at: datetime | None = None
+    is_aimed: bool = False
     id: int = 0
 
     @property
@@ -133,17 +125,18 @@ def place_of(name: str) -> int:
     return RUNGS.index(name) if name in RUNGS else BREACH + int(name.removeprefix("again "))
 
 
-def started(ticket: TicketId, number: int, goal: Goal, terms: Terms, at: datetime) -> SlaClock:
+def started(ticket: int, number: int, goal: Goal, terms: Terms, at: datetime) -> SlaClock:
     return _planned(SlaClock(ticket, number, goal, terms, at, at))
 
 
 def aimed(clock: SlaClock, terms: Terms) -> SlaClock:
-    """With these terms, if they are due earlier: a second mail never puts the first one off."""
-    changed = replace(clock, terms=terms)
+    """With the terms of a mail that was read. Once it was aimed they can only make it earlier: a
+    second mail never puts the first one off."""
+    changed = replace(clock, terms=terms, is_aimed=True)
     if clock.running_since is None:
-        return changed if terms.target < clock.terms.target else clock
+        return clock if clock.is_aimed and terms.target >= clock.terms.target else changed
     changed = _planned(changed)
-    if clock.due_at and changed.due_at and changed.due_at >= clock.due_at:
+    if clock.is_aimed and clock.due_at and changed.due_at and changed.due_at >= clock.due_at:
         return clock
     return replace(changed, next_at=clock.next_at) if clock.is_breached else changed
 
@@ -187,6 +180,18 @@ def quiet_until(clock: SlaClock, until: datetime) -> SlaClock:
     return replace(clock, next_at=clock.terms.calendar.opening(until))
 
 
+def quieted(
+    clock: SlaClock, verb: str, is_claimed: bool, until: datetime | None, at: datetime
+) -> SlaClock:
+    """What a person's act does to a breach that is said again and again."""
+    if verb == "snooze" and until is not None:
+        return quiet_until(clock, until)
+    if verb == "release":
+        return hurried(clock, at)
+    pace = clock.terms.pace
+    return quiet(clock, pace.claimed if is_claimed else pace.acknowledged, at)
+
+
 def hurried(clock: SlaClock, at: datetime) -> SlaClock:
     """The customer wrote again: a breach is not kept quiet for longer than usual."""
     sooner = quiet(clock, clock.terms.pace.repeat, at)
@@ -213,6 +218,18 @@ def _time_of(clock: SlaClock, rung: int) -> datetime:
     since = clock.running_since or clock.started_at
     share = SHARES[min(rung, BREACH)]
     return clock.terms.calendar.add(since, clock.terms.target * share - clock.spent)
+
+
+def alarm_of(clocks: Sequence[SlaClock], told: Sequence[Escalation]) -> Escalation | None:
+    """The latest escalation of a clock that still counts."""
+    running = {clock.number for clock in clocks if clock.ended_at is None}
+    return next((one for one in reversed(told) if one.clock in running), None)
+
+
+def leading(clocks: Sequence[SlaClock]) -> SlaClock | None:
+    """The clock that counts towards a reply, if one runs; else the other."""
+    running = [clock for clock in clocks if clock.ended_at is None]
+    return min(running, key=lambda clock: clock.goal is Goal.RESOLUTION, default=None)
 
 
 def terms_json(terms: Terms) -> dict[str, Any]:

@@ -12,8 +12,9 @@ from pydantic import Field, model_validator
 from desk.calendars import ALWAYS, Calendar, public_holidays, read_hours
 from desk.errors import Misconfigured
 from desk.model import Urgency
+from desk.promises import Policies, Policy
 from desk.section import Section
-from desk.sla import Pace, Policies, Policy
+from desk.sla import Pace
 
 Minutes = dict[Urgency, Annotated[float, Field(ge=0)]]
 Wait = Annotated[float, Field(ge=1)]

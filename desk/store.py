@@ -13,7 +13,7 @@ from typing import Any, Self
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from desk import audit, dead_letters, records
+from desk import audit, dead_letters, records, sla_records
 from desk.change import Change
 from desk.engine import create_engine, translated
 from desk.errors import Permanent
@@ -26,7 +26,6 @@ from desk.model import (
     MailboxId,
     Network,
     Place,
-    Relation,
     Response,
     ResponseId,
     ResponseState,
@@ -39,6 +38,9 @@ from desk.model import (
     UserId,
 )
 from desk.ports import Clock, SystemClock
+from desk.promises import DEFAULT, Policies
+from desk.sla import Escalation
+from desk.sla_records import Alert
 from desk.tables import (
     audit_logs,
     cards,
@@ -56,21 +58,29 @@ from desk.tables import (
 from desk.vault import Vault
 from desk.views import read_views
 
-BREACH = "breach"
 ON_THE_WAY = (ResponseState.APPROVED, ResponseState.SENDING, ResponseState.UNKNOWN)
 
 
 class Store:
     """Reads and writes the desk's records. ``async with Store.open(url, vault) as store``."""
 
-    def __init__(self, engine: AsyncEngine, vault: Vault, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        vault: Vault,
+        clock: Clock | None = None,
+        promises: Policies = DEFAULT,
+    ) -> None:
         self.engine = engine
+        self.promises = promises
         self.vault = vault
         self.clock = clock or SystemClock()
 
     @classmethod
-    def open(cls, url: str, vault: Vault, clock: Clock | None = None) -> Self:
-        return cls(create_engine(url), vault, clock)
+    def open(
+        cls, url: str, vault: Vault, clock: Clock | None = None, promises: Policies = DEFAULT
+    ) -> Self:
+        return cls(create_engine(url), vault, clock, promises)
 
     async def __aenter__(self) -> Self:
         return self
@@ -97,7 +107,7 @@ class Store:
                 async with connection.begin():
                     # first, so that two that touch the same tickets cannot wait for each other
                     await audit.lock(connection)
-                    yield Change(connection, self.vault, self.clock, actor)
+                    yield Change(connection, self.vault, self.clock, actor, self.promises)
                     await failpoint("change.committing")
             await failpoint("change.committed")
 
@@ -114,12 +124,8 @@ class Store:
         return records.email(row, self.vault)
 
     async def conversation(self, id: TicketId) -> list[Email]:
-        """What the customer wrote about a ticket, oldest first, without copies and resends."""
-        query = (
-            select(*read_columns(emails))
-            .where(emails.c.ticket_id == id, emails.c.relation == Relation.MAIL)
-            .order_by(emails.c.id)
-        )
+        """All mails of a ticket, oldest first."""
+        query = select(*read_columns(emails)).where(emails.c.ticket_id == id).order_by(emails.c.id)
         async with self.read() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return [records.email(row, self.vault) for row in rows]
@@ -227,18 +233,6 @@ class Store:
         place = f"conversations.sealed:{network}:{channel}"
         return str(records.unseal(self.vault, sealed, place))
 
-    async def overdue(self, now: datetime) -> list[Ticket]:
-        """Open tickets past their due time whose breach nobody was told of."""
-        told = select(escalations.c.ticket_id).where(escalations.c.rung == BREACH)
-        query = select(tickets).where(
-            tickets.c.state == TicketState.OPEN,
-            tickets.c.due_at < now,
-            tickets.c.id.not_in(told),
-        )
-        async with self.read() as connection:
-            rows = (await connection.execute(query.order_by(tickets.c.score))).mappings().all()
-        return [records.ticket(row, self.vault) for row in rows]
-
     async def edited_since(self, time: datetime) -> list[Ticket]:
         """Tickets of which somebody began to edit the draft before ``time`` and did not end."""
         query = select(tickets).where(
@@ -248,30 +242,31 @@ class Store:
             rows = (await connection.execute(query)).mappings().all()
         return [records.ticket(row, self.vault) for row in rows]
 
-    async def unfired(self) -> list[int]:
-        """Escalations of which the managers were not told yet, and that were not given up."""
-        query = select(escalations.c.id).where(escalations.c.fired_at.is_(None))
+    async def due_clocks(self, limit: int = 500) -> list[int]:
+        """The clocks that have come to a rung."""
+        async with self.read() as connection:
+            return await sla_records.due_clocks(connection, self.clock.now(), limit)
+
+    async def asleep(self) -> list[TicketId]:
+        """The snoozed tickets that are to wake."""
+        async with self.read() as connection:
+            return await sla_records.asleep(connection, self.clock.now())
+
+    async def untold(self) -> list[int]:
+        """Escalations of which somebody is still to be told, and that were not given up."""
         async with self.read() as connection:
             dead = await dead_letters.given_up(connection)
-            found = (await connection.scalars(query)).all()
+            found = await sla_records.untold(connection)
         return [id for id in found if (Step.ALERT, id) not in dead]
 
-    async def escalation(self, id: int) -> tuple[TicketId, bool]:
-        """The ticket of an escalation, and whether the managers were told."""
+    async def escalation(self, id: int) -> Escalation:
         row = await self._one(select(escalations).where(escalations.c.id == id), f"escalation {id}")
-        return row["ticket_id"], row["fired_at"] is not None
+        return sla_records.escalation(row)
 
-    async def recent_replies(self, view: TicketView, since: datetime) -> tuple[int, int]:
-        """How many replies left since then: on this ticket, and to this ticket's sender."""
-        sender = self.vault.blind(view.email.parsed.sender.address)
-        query = (
-            select(responses.c.ticket_id)
-            .join(emails, emails.c.id == responses.c.email_id)
-            .where(emails.c.sender_index == sender, responses.c.sent_at >= since)
-        )
+    async def alerts(self, id: TicketId) -> list[Alert]:
+        """Every message about an escalation of this ticket."""
         async with self.read() as connection:
-            answered = (await connection.scalars(query)).all()
-        return answered.count(view.ticket.id), len(answered)
+            return await sla_records.alerts_of(connection, id)
 
     async def counts(self) -> dict[str, int]:
         """How many tickets are in each state, and ``sent`` replies."""
@@ -282,8 +277,11 @@ class Store:
             return {**counted, "sent": (await connection.scalar(sent)) or 0}
 
     async def history(self, id: TicketId) -> list[audit.AuditLog]:
-        """The audit entries of a ticket, oldest first."""
-        query = select(audit_logs).where(audit_logs.c.ticket_id == id).order_by(audit_logs.c.n)
+        """What happened to a ticket, oldest first, without what its clocks did because of it."""
+        query = select(audit_logs).where(
+            audit_logs.c.ticket_id == id, audit_logs.c.subject.not_like("clock:%")
+        )
+        query = query.order_by(audit_logs.c.n)
         async with self.read() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return [audit.AuditLog(**row) for row in rows]

@@ -123,6 +123,7 @@ tickets = Table(
     Column("assignee", ForeignKey("users.id")),
     Column("editing", ForeignKey("users.id")),
     Column("editing_since", Instant),
+    Column("snoozed_until", Instant),
     Column("sealed", LargeBinary, nullable=False),
     Index("ix_tickets_state_score", "state", "score"),
     Index("ix_tickets_subject", "mailbox_id", "subject_index", "updated_at"),
@@ -304,10 +305,42 @@ escalations = Table(
     Column("rung", String(32), nullable=False),
     Column("clock", Integer, nullable=False, default=0),
     Column("due_at", Instant, nullable=False),
+    Column("moot", String(32)),
     Column("fired_at", Instant),
     Column("acknowledged_by", ForeignKey("users.id")),
     Column("acknowledged_at", Instant),
     UniqueConstraint("ticket_id", "rung", "clock"),
+)
+
+sla_clocks = Table(
+    "sla_clocks",
+    metadata,
+    _id(),
+    _of("tickets", index=False),
+    Column("number", Integer, nullable=False),
+    Column("goal", String(16), nullable=False),
+    Column("terms", Text, nullable=False),
+    Column("started_at", Instant, nullable=False),
+    Column("running_since", Instant),
+    Column("spent", BigInteger, nullable=False),  # microseconds
+    Column("rung", Integer, nullable=False),
+    Column("next_at", Instant, index=True),
+    Column("due_at", Instant),
+    Column("ended_at", Instant),
+    Column("is_aimed", Boolean, nullable=False),
+    UniqueConstraint("ticket_id", "number"),
+)
+
+alerts = Table(
+    "alerts",
+    metadata,
+    _of("escalations", index=False),
+    Column("network", String(16), nullable=False),
+    Column("channel", String(255), nullable=False),
+    Column("message", Text, nullable=False, default=""),
+    Column("shown", String(64), nullable=False, default=""),
+    Column("posted_at", Instant),
+    UniqueConstraint("escalation_id", "network", "channel"),
 )
 
 action_keys = Table(

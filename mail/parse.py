@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from desk.model import Address, ParsedEmail
+from desk.model import Address, Kind, ParsedEmail
 from mail.addresses import addresses
 from mail.body import MAX_BODY_BYTES, Body
+from mail.bounce import bounce_of
 from mail.charset import clean, decode
 from mail.headers import Headers, made_up_id, message_ids, moment, received_at
 from mail.html import MARKS, REST
@@ -79,6 +80,10 @@ def _parse(raw: bytes, depth: int) -> ParsedEmail:
         text = text[:MAX_TEXT]
     seen = split(text)
     plain = MARKS.sub("", text.replace(f"{REST}\n", "")).strip("\n").rstrip()
+    kind = kind_of(headers, body.types, plain, body.method)
+    bounce = bounce_of(root, plain) if kind is Kind.BOUNCE else None
+    if kind is Kind.BOUNCE and bounce is None:
+        kind = Kind.AUTO  # a report that the mail has arrived
     return ParsedEmail(
         message_id=_message_id(headers, raw, limits),
         in_reply_to=next(iter(message_ids(headers.source("in-reply-to"))), ""),
@@ -94,9 +99,10 @@ def _parse(raw: bytes, depth: int) -> ParsedEmail:
         quoted=seen.quoted,
         signature=seen.signature,
         attachments=tuple(body.attachments),
-        kind=kind_of(headers, body.types, plain, body.method),
+        kind=kind,
         defects=tuple(limits.defects),
         truncated=limits.is_cut,
+        bounce=bounce,
     )
 
 

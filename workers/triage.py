@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Protocol
 
 from desk import rules
@@ -46,7 +45,6 @@ class Triage:
     queue: Queue
     classifier: Classifier
     rules: tuple[Rule, ...]
-    sla: Mapping[Urgency, timedelta]
     own: Collection[str]
 
     async def __call__(self, ids: Sequence[int]) -> Mapping[int, Exception]:
@@ -68,10 +66,12 @@ class Triage:
         known = rules.tempered(by_form(found, parsed, self.own))
         known = rules.raised(known, text, parsed.kind, view.unanswered, self.rules)
         boosts = rules.boosts(known, view.unanswered)
-        due = rules.due_at(view.email.received_at, known.urgency.label, self.sla)
-        score = rules.score(due, boosts)
         async with self.store.change() as change:
             await change.classify(view.email.id, known)
+            due = await change.aim_clocks(view.ticket, view.email.received_at, known.urgency.label)
+            if may_reply(parsed, self.own) and view.unanswered < 2:
+                await change.end_clocks(view.ticket.id, "nobody waits")
+            score = rules.score(due, boosts)
             await change.move_ticket(
                 view.ticket,
                 Verb.TRIAGE,
@@ -86,8 +86,7 @@ class Triage:
                 model=known.model,
             )
         await failpoint("triage.stored")
-        is_urgent = known.urgency.label.is_urgent
-        await self.queue.put(Step.DRAFTING, view.ticket.id, score, is_urgent=is_urgent)
+        await self.queue.put(Step.DRAFTING, view.ticket.id, score)
 
 
 def subject_and_reply(view: TicketView) -> str:

@@ -1,5 +1,5 @@
-"""The watch: due times that passed become escalations, each once, whatever restarts; and an edit
-that nobody ended stops holding up the others.
+"""The watch: clocks that come to a rung are noted, each rung once, whatever restarts; snoozed
+tickets wake; and an edit that nobody ended stops holding up the others.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from desk.errors import Conflict
-from desk.model import Step, Verb
+from desk.model import Step, TicketState, Verb
 from desk.ports import Queue
-from desk.store import BREACH, Store
+from desk.store import Store
 
 EDIT_TIME = timedelta(minutes=15)
 """Somebody who opened a draft and neither saved it nor came back is no longer editing."""
@@ -22,15 +22,28 @@ class Watch:
     queue: Queue
 
     async def __call__(self) -> int:
-        """How many escalations were noted now."""
+        """How many escalations were noted of which somebody is to be told."""
         await self._end_edits()
+        await self._wake()
         noted = 0
-        for ticket in await self.store.overdue(self.store.clock.now()):
+        for id in await self.store.due_clocks():
             async with self.store.change() as change:
-                noted += await change.escalate(ticket, BREACH)
-        for id in await self.store.unfired():
+                ticket = await change.fire(id)
+            if ticket is not None:
+                noted += 1
+                await self.queue.put(Step.SHOW, ticket, 0.0)
+        for id in await self.store.untold():
             await self.queue.put(Step.ALERT, id, 0.0)
         return noted
+
+    async def _wake(self) -> None:
+        for id in await self.store.asleep():
+            async with self.store.change() as change:
+                ticket = await change.ticket(id)
+                is_due = ticket.snoozed_until is not None and ticket.snoozed_until <= change.now
+                if ticket.state is TicketState.SNOOZED and is_due:
+                    await change.move_ticket(ticket, Verb.WAKE)
+            await self.queue.put(Step.SHOW, id, ticket.score)
 
     async def _end_edits(self) -> None:
         for ticket in await self.store.edited_since(self.store.clock.now() - EDIT_TIME):

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+PAGES = 5
 GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed"})
 BUSY = frozenset(
     {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
@@ -89,6 +91,12 @@ def _seconds(headers: Mapping[str, str]) -> float:
     return float(found) if found.isdigit() else 30.0
 
 
+def mark(ticket: TicketId) -> Message:
+    """What nobody sees on a card, and we know it by
+    (https://docs.slack.dev/messaging/message-metadata)."""
+    return {"event_type": "maildesk_card", "event_payload": {"ticket": ticket}}
+
+
 @dataclass(frozen=True, slots=True)
 class SlackChat:
     """The Chat of Slack. A message is named ``channel id|timestamp``; ``shown`` hears of each card
@@ -101,12 +109,36 @@ class SlackChat:
     async def post(self, channel: str, card: Card) -> str:
         with translated(channel):
             answer = await self.client.chat_postMessage(
-                channel=channel, unfurl_links=False, unfurl_media=False, **draw(card, self.zone)
+                channel=channel,
+                unfurl_links=False,
+                unfurl_media=False,
+                metadata=mark(card.ticket_id),
+                **draw(card, self.zone),
             )
         # a channel may be set by its name, but is updated by its id
         message = f"{answer['channel']}|{answer['ts']}"
         self.shown(message, card.ticket_id)
         return message
+
+    async def find(self, channel: str, ticket: TicketId, since: datetime) -> str:
+        """By the mark that we posted it with; the newest messages first, ``PAGES`` of them."""
+        cursor = None
+        for _ in range(PAGES):
+            with translated(channel):
+                answer = await self.client.conversations_history(
+                    channel=channel,
+                    oldest=f"{since.timestamp():.6f}",
+                    include_all_metadata=True,
+                    limit=200,
+                    cursor=cursor,
+                )
+            for message in answer["messages"]:
+                if message.get("metadata") == mark(ticket):
+                    return f"{channel}|{message['ts']}"
+            cursor = (answer.get("response_metadata") or {}).get("next_cursor")
+            if not cursor:
+                break
+        return ""
 
     async def update(self, channel: str, message: str, card: Card) -> None:
         id, _, ts = message.partition("|")

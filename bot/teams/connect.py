@@ -179,7 +179,7 @@ class Teams:
     async def _place(self, turn: Turn, card: Card) -> Place | None:
         places = await self._store.places(card.ticket_id)
         here = (Network.TEAMS, turn.channel)
-        return next((p for p in places if (p.network, p.channel) == here), None)
+        return next((p for p in places if (p.network, p.channel) == here and p.message), None)
 
     async def _say(self, turn: Turn, text: str) -> None:
         await self._wire.post(turn.reference, draw_text(text, self._zone))

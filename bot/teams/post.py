@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from bot.card import Card
@@ -11,7 +12,7 @@ from bot.teams.draw import Json, draw_card, draw_text
 from bot.teams.read_action import Turn, channel_id, root
 from bot.teams.wire import TeamsWire
 from desk.errors import DeskError, Permanent
-from desk.model import Network
+from desk.model import Network, TicketId
 from desk.store import Store
 
 ANY = "*"
@@ -29,6 +30,10 @@ class TeamsChat:
 
     async def post(self, channel: str, card: Card) -> str:
         return await self.wire.post(await self.reference(channel), draw_card(card))
+
+    async def find(self, channel: str, ticket: TicketId, since: datetime) -> str:
+        """The connector hands no messages out; only Graph does, to who may read whole channels."""
+        return ""
 
     async def update(self, channel: str, message: str, card: Card) -> None:
         await self.wire.update(await self.reference(channel), message, draw_card(card))

@@ -22,7 +22,7 @@ from desk.standing import standing
 from desk.store import Store
 from desk.tables import attempts
 from desk.tables import dead_letters as table
-from tests.doubles.desk import FastClock, Scene, scene
+from tests.doubles.desk import FastClock, Scene, overdue, scene
 
 GONE = Failure("Transient from TimeoutError", "eve@lindqvist.example cannot be reached.", "a:1 b")
 
@@ -163,29 +163,25 @@ async def test_a_reply_that_was_handed_over_is_unknown_when_it_is_given_up(
 
 async def test_what_is_discarded_is_not_queued_again(any_store: Store) -> None:
     at = await scene(any_store)
-    async with any_store.change() as change:
-        await change.escalate(at.ticket, "breach")
-    [alert] = await any_store.unfired()
+    alert = await overdue(at)
     office = LetterOffice(any_store, at.queue)
     letters = [await buried(at, Step.SHOW), await buried(at, Step.ALERT, alert)]
-    assert await any_store.unfired() == []  # a manager decides first
+    assert await any_store.untold() == []  # a manager decides first
     for id in letters:
         await office.discard(at.omar, id)
     assert at.queue.jobs == []
     assert await any_store.unfinished() == []
-    assert await any_store.unfired() == []
+    assert await any_store.untold() == []
 
 
 async def test_what_is_requeued_is_asked_for_again(any_store: Store) -> None:
     at = await scene(any_store)
-    async with any_store.change() as change:
-        await change.escalate(at.ticket, "breach")
-    [alert] = await any_store.unfired()
+    alert = await overdue(at)
     office = LetterOffice(any_store, at.queue)
     for step, id in ((Step.SHOW, at.ticket.id), (Step.ALERT, alert), (Step.INTAKE, 1)):
         await office.requeue(at.omar, await buried(at, step, id))
         assert (step, id) in at.queue.jobs
-    assert await any_store.unfired() == [alert]
+    assert await any_store.untold() == [alert]
 
 
 async def test_redis_may_be_away_when_a_manager_decides(any_store: Store) -> None:

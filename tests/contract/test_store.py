@@ -311,19 +311,24 @@ async def test_the_queue_is_served_by_score(any_store: Store) -> None:
 
 async def test_escalations_are_noted_once(any_store: Store, clock: FastClock) -> None:
     at = await scene(any_store)
-    assert await any_store.overdue(clock.now()) == []
-    clock.forward(hours=2)
-    [late] = await any_store.overdue(clock.now())
+    assert await any_store.due_clocks() == []
+    clock.forward(minutes=61)
+    [late] = await any_store.due_clocks()
     notes = []
     for _ in range(2):
         async with any_store.change() as change:
-            notes.append(await change.escalate(late, "breach"))
-    assert notes == [True, False]
-    [id] = await any_store.unfired()
-    assert await any_store.escalation(id) == (at.ticket.id, False)
+            notes.append(await change.fire(late))
+    assert notes == [at.ticket.id, None]
+    [id] = await any_store.untold()
+    noted = await any_store.escalation(id)
+    assert (noted.rung, noted.due_at, noted.fired_at) == (
+        "breach",
+        START + timedelta(hours=1),
+        None,
+    )
     async with any_store.change() as change:
-        await change.record_fired(id)
-    assert (await any_store.unfired(), await any_store.overdue(clock.now())) == ([], [])
+        await change.record_fired(id, at.ticket.id, 1)
+    assert (await any_store.untold(), await any_store.due_clocks()) == ([], [])
 
 
 async def test_users_are_found_by_address_and_by_identity(any_store: Store) -> None:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from desk.actions import ActionRequest, Actions, Seen
+from desk.change import Received
 from desk.errors import Transient
-from desk.mails import Received
 from desk.model import (
     Address,
     Category,
@@ -60,13 +60,7 @@ class ListQueue:
     is_away: bool = False
 
     async def put(
-        self,
-        step: Step,
-        id: int,
-        score: float,
-        not_before: datetime | None = None,
-        *,
-        is_urgent: bool = False,
+        self, step: Step, id: int, score: float, not_before: datetime | None = None
     ) -> None:
         if self.is_away:
             raise Transient("Redis did not answer")
@@ -161,17 +155,30 @@ async def drafted(store: Store, ticket: TicketId, email: EmailId, text: str) -> 
     """Triage and drafting, as the steps leave a ticket."""
     async with store.change() as change:
         await change.classify(email, classified())
+        new = await change.ticket(ticket)
         changes = {
             "urgency": Urgency.CRITICAL,
-            "due_at": START + timedelta(hours=1),
+            "due_at": await change.aim_clocks(new, START, Urgency.CRITICAL),
             "boosts": (("very unhappy", 20),),
         }
-        await change.move_ticket(await change.ticket(ticket), Verb.TRIAGE, changes)
+        await change.move_ticket(new, Verb.TRIAGE, changes)
     async with store.change() as change:
         opened = await change.move_ticket(await change.ticket(ticket), Verb.DRAFT)
         envelope = Envelope((CUSTOMER,), (), "Re: Nobody in our office can log in", text)
         draft = Draft(text, writer="extractive", score=82)
         await change.add_response(opened, email, envelope, draft)
+
+
+async def overdue(at: Scene) -> int:
+    """Past the due time: the escalation, as the watch notes it."""
+    clock = at.store.clock
+    assert isinstance(clock, FastClock)
+    clock.forward(minutes=61)
+    for id in await at.store.due_clocks():
+        async with at.store.change() as change:
+            await change.fire(id)
+    [alert] = await at.store.untold()
+    return alert
 
 
 def steps(jobs: Collection[tuple[Step, int]]) -> list[Step]:

@@ -6,19 +6,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 import aiohttp
+import pytest
 import yaml
 from aiohttp import web
 
 from tests.doubles.blocks import Json, problems, view_problems
-from tests.doubles.emulate import emulator
-from tests.services import free_port
+from tests.services import free_port, need, need_file
 
 ROOT = Path(__file__).parent.parent.parent
 SECRET = "testing-signing-secret"
@@ -67,9 +69,35 @@ def seed() -> Json:
     }
 
 
-def emulated(folder: Path) -> AbstractContextManager[str]:
+@contextlib.contextmanager
+def emulated(folder: Path) -> Iterator[str]:
     """The emulator's address while it runs."""
-    return emulator(folder, "slack", seed())
+    program = need_file(ROOT / "node_modules/emulate/dist/index.js", "run npm install")
+    (folder / "seed.yaml").write_text(yaml.safe_dump(seed()))
+    port = free_port()
+    command = [need("node"), str(program), "start", "--service", "slack", "--port", str(port)]
+    with (folder / "log").open("wb") as log:
+        child = subprocess.Popen(
+            [*command, "--seed", str(folder / "seed.yaml")], stdout=log, stderr=log, cwd=folder
+        )
+    try:
+        _wait(port, child, folder / "log")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        child.terminate()
+        child.wait()
+
+
+def _wait(port: int, child: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline or child.poll() is not None:
+                pytest.fail(log.read_text()[-500:])
+            time.sleep(0.05)
 
 
 @dataclass(frozen=True)
@@ -92,6 +120,8 @@ class SlackDoor:
     responses: list[Json] = field(default_factory=list)
     stumbles: dict[str, list[tuple[int, Json, dict[str, str]]]] = field(default_factory=dict)
     delay: dict[str, float] = field(default_factory=dict)
+    metadata: dict[str, Json | None] = field(default_factory=dict)
+    """Of messages, by their timestamp."""
     sockets: asyncio.Queue[web.WebSocketResponse] = field(default_factory=asyncio.Queue)
     heard: asyncio.Queue[Json] = field(default_factory=asyncio.Queue)
 
@@ -154,7 +184,17 @@ class SlackDoor:
             if answer.status != 200:
                 return {"ok": False, "error": "unknown_method"}
             found: Json = await answer.json()
-            return found
+        return self._with_metadata(method, args, found)
+
+    def _with_metadata(self, method: str, args: Json, found: Json) -> Json:
+        """The emulator drops it (https://docs.slack.dev/messaging/message-metadata)."""
+        if method == "chat.postMessage" and found.get("ok"):
+            self.metadata[found["ts"]] = args.get("metadata")
+        if method == "conversations.history" and args.get("include_all_metadata"):
+            for message in found.get("messages", []):
+                if kept := self.metadata.get(message["ts"]):
+                    message["metadata"] = kept
+        return found
 
     async def _respond(self, request: web.Request) -> web.Response:
         self.responses.append(await request.json())
@@ -191,7 +231,7 @@ async def slack_door(emulator: str) -> AsyncIterator[SlackDoor]:
     door = SlackDoor(emulator)
     app = web.Application()
     app.router.add_post("/api/apps.connections.open", door._connections_open)
-    app.router.add_post("/api/{method}", door._serve)
+    app.router.add_route("*", "/api/{method}", door._serve)
     app.router.add_post("/response/{id}", door._respond)
     app.router.add_get("/socket", door._socket)
     runner = web.AppRunner(app, shutdown_timeout=0.1)

@@ -65,13 +65,7 @@ class BoardQueue:
     showing: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def put(
-        self,
-        step: Step,
-        id: int,
-        score: float,
-        not_before: datetime | None = None,
-        *,
-        is_urgent: bool = False,
+        self, step: Step, id: int, score: float, not_before: datetime | None = None
     ) -> None:
         if self.is_away:
             raise Transient("Redis did not answer")

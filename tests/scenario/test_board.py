@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import pytest
 
 from bot.board import Board, Gone, Route
 from bot.card import Card
 from desk.errors import DeskError, Permanent, Throttled, Transient
+from desk.failpoints import armed
 from desk.model import Network, TicketId, Verb
 from desk.store import Store
-from tests.doubles.desk import Scene, scene
+from tests.doubles.desk import Scene, overdue, scene
 
 
 async def nobody(_: TicketId) -> None:
@@ -36,6 +38,9 @@ class Wall:
         self._call("post", channel)
         self.cards[channel] = card
         return f"in {channel}"
+
+    async def find(self, channel: str, ticket: TicketId, since: datetime) -> str:
+        return f"in {channel}" if channel in self.cards else ""
 
     async def update(self, channel: str, message: str, card: Card) -> None:
         if channel not in self.cards:
@@ -145,13 +150,6 @@ async def test_what_changes_while_a_card_is_drawn_is_drawn_on_top(store: Store) 
     assert (slack.cards["desk"].version, teams.cards["room"].version) == (version, version)
 
 
-async def overdue(at: Scene) -> int:
-    async with at.store.change() as change:
-        await change.escalate(at.ticket, "breach")
-    [id] = await at.store.unfired()
-    return id
-
-
 async def test_managers_are_told_once_in_every_channel_that_can_be_reached(store: Store) -> None:
     at, slack, teams = await scene(store), Wall(broken={"desk": Permanent("Archived")}), Wall()
     shown = board(store, slack, teams)
@@ -173,4 +171,44 @@ async def test_managers_whom_nobody_reached_are_told_later(store: Store) -> None
     slack.broken.clear()
     await shown.alert(id)
     assert slack.calls == ["tell desk", "tell desk"]
-    assert await store.unfired() == []
+    assert await store.untold() == []
+
+
+@pytest.mark.parametrize("point", ["board.intended", "board.posted", "board.recorded"])
+async def test_a_post_that_was_interrupted_is_looked_for_and_not_repeated(
+    store: Store, point: str
+) -> None:
+    at, slack, teams = await scene(store), Wall(), Wall()
+    with armed(f"{point}=raise@1"), pytest.raises(Transient):
+        await board(store, slack, teams).show(at.ticket.id)
+    await board(store, slack, teams).show(at.ticket.id)
+    assert slack.calls.count("post desk") == 1
+    assert teams.calls.count("post room") == 1
+    assert await is_shown(at)
+    places = {place.channel: place.message for place in await store.places(at.ticket.id)}
+    assert places == {"desk": "in desk", "room": "in room"}
+
+
+async def test_a_post_that_was_interrupted_is_kept_up_to_date_when_it_is_no_longer_wanted(
+    store: Store,
+) -> None:
+    """The ticket was closed meanwhile: the card that nobody noted must not keep its buttons."""
+    at, slack, teams = await scene(store), Wall(), Wall()
+    with armed("board.posted=raise@1"), pytest.raises(Transient):
+        await board(store, slack, teams).show(at.ticket.id)
+    teams.cards.clear()
+    version = await act(at, Verb.CLOSE)
+    await board(store, slack, teams).show(at.ticket.id)
+    assert slack.cards["desk"].version == version
+
+
+async def test_a_network_that_does_not_let_us_look_gets_the_card_again(store: Store) -> None:
+    class Closed(Wall):
+        async def find(self, channel: str, ticket: TicketId, since: datetime) -> str:
+            raise Permanent("The app lacks a right")
+
+    at, slack, teams = await scene(store), Closed(), Wall()
+    with armed("board.posted=raise@1"), pytest.raises(Transient):
+        await board(store, slack, teams).show(at.ticket.id)
+    await board(store, slack, teams).show(at.ticket.id)
+    assert slack.calls == ["post desk", "post desk"]

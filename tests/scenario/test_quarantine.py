@@ -18,13 +18,7 @@ class NoQueue:
     """Takes every job and does none."""
 
     async def put(
-        self,
-        step: Step,
-        id: int,
-        score: float,
-        not_before: datetime | None = None,
-        *,
-        is_urgent: bool = False,
+        self, step: Step, id: int, score: float, not_before: datetime | None = None
     ) -> None:
         pass
 

@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from desk.errors import Transient
+from desk.failpoints import armed
 from desk.model import ResponseState, Role
 from tests.doubles.desk import mail, received
 from tests.doubles.slack_office import Office, happens, was_taken
@@ -197,3 +199,15 @@ async def test_rights_come_from_the_records_and_not_from_the_button(office: Offi
     await office.show()
     await office.ann.click(office.channel, ts, "Not there: draft again", says_yes=True)
     assert "Only a manager can do this" in await office.whispered(office.ann)
+
+
+async def test_a_card_whose_post_was_interrupted_is_found_in_the_channel(office: Office) -> None:
+    with armed("board.posted=raise@1"), pytest.raises(Transient):
+        await office.show()
+    await office.show()
+    cards = [c for c in office.door.of("chat.postMessage") if "thread_ts" not in c.args]
+    assert len(cards) == 1
+    [place] = await office.store.places(office.scene.ticket.id)
+    assert place.message == f"{office.channel}|{office.ts}"
+    await office.ann.click(office.channel, office.ts, "Claim")
+    await office.until("Claimed by")

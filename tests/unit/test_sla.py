@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from desk import sla
 from desk.calendars import Calendar, read_hours
 from desk.errors import Misconfigured
-from desk.model import TicketId, Urgency
+from desk.model import Urgency
 from desk.settings import Settings, read_settings
 from desk.sla import Goal, Pace, SlaClock, Terms
 
@@ -24,7 +24,7 @@ TERMS = Terms(10 * HOUR, OFFICE)
 
 
 def clock(terms: Terms = TERMS, at: datetime = NOW) -> SlaClock:
-    return sla.started(TicketId(1), 1, Goal.FIRST, terms, at)
+    return sla.started(1, 1, Goal.FIRST, terms, at)
 
 
 def come(one: SlaClock, now: datetime) -> list[tuple[str, datetime]]:
@@ -65,10 +65,12 @@ def test_a_stopped_clock_says_nothing_more_and_keeps_its_due_time() -> None:
     assert (one.due_at, one.ended_at) == (clock().due_at, NOW + HOUR)
 
 
-def test_other_terms_only_ever_make_it_earlier() -> None:
-    assert sla.aimed(clock(), Terms(20 * HOUR, OFFICE)) == clock()
-    assert sla.aimed(clock(), Terms(2 * HOUR, OFFICE)).due_at == NOW + 2 * HOUR
-    asleep = sla.paused(clock(), NOW)
+def test_once_aimed_other_terms_only_ever_make_it_earlier() -> None:
+    first = sla.aimed(clock(Terms(4 * HOUR)), TERMS)
+    assert (first.due_at, first.is_aimed) == (clock().due_at, True)
+    assert sla.aimed(first, Terms(20 * HOUR, OFFICE)) == first
+    assert sla.aimed(first, Terms(2 * HOUR, OFFICE)).due_at == NOW + 2 * HOUR
+    asleep = sla.paused(first, NOW)
     assert sla.aimed(asleep, Terms(20 * HOUR, OFFICE)) == asleep
     assert sla.aimed(asleep, Terms(2 * HOUR, OFFICE)).terms.target == 2 * HOUR
     _, late = sla.passed(clock(), NOW + timedelta(days=2))

@@ -18,6 +18,7 @@ SCOPES = {
     "chat_postMessage": "chat:write",
     "chat_postEphemeral": "chat:write",
     "chat_update": "chat:write",
+    "conversations_history": "channels:history",
     "users.info": "users:read",
     "auth_test": None,
     "apps_connections_open": None,  # by the app token, connections:write
@@ -28,11 +29,16 @@ EVENTS = {"app_mention": "app_mentions:read"}
 
 
 def test_scopes_are_those_of_the_methods_commands_and_events_in_use() -> None:
-    called = set(re.findall(r"client\.((?:chat|views|users|auth|files|im|apps)\w*_\w+)\(", CODE))
+    called = set(
+        re.findall(
+            r"client\.((?:chat|conversations|views|users|auth|files|im|apps)\w*_\w+)\(", CODE
+        )
+    )
     called |= set(re.findall(r'api_call\("([\w.]+)"', CODE))
     assert called == set(SCOPES)
     needed = {scope for scope in SCOPES.values() if scope}
     needed |= {"commands", *EVENTS.values()}
+    needed.add("groups:history")  # conversations.history of private channels
     needed.add("users:read.email")  # the field profile.email of users.info
     assert set(MANIFEST["oauth_config"]["scopes"]["bot"]) == needed
 

@@ -1,0 +1,125 @@
+"""Clocks and escalations from and to their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import orjson
+from sqlalchemy import Select, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from desk import sla
+from desk.model import Network, TicketId
+from desk.records import Row
+from desk.sla import Escalation, Goal, SlaClock
+from desk.tables import alerts, escalations, sla_clocks, tickets
+
+MICROSECOND = timedelta(microseconds=1)
+SAME = (
+    "number",
+    "started_at",
+    "running_since",
+    "rung",
+    "next_at",
+    "due_at",
+    "ended_at",
+    "is_aimed",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Where somebody was told of an escalation. Without ``posted_at`` it was only begun; ``shown``
+    names what the message says."""
+
+    escalation_id: int
+    network: Network
+    channel: str
+    message: str
+    shown: str
+    posted_at: datetime | None
+
+
+def clock(row: Row) -> SlaClock:
+    return SlaClock(
+        id=row["id"],
+        ticket_id=row["ticket_id"],
+        goal=Goal(row["goal"]),
+        terms=sla.read_terms(orjson.loads(row["terms"])),
+        spent=row["spent"] * MICROSECOND,
+        **{name: row[name] for name in SAME},
+    )
+
+
+def clock_row(clock: SlaClock) -> dict[str, object]:
+    return {
+        "ticket_id": clock.ticket_id,
+        "goal": clock.goal.value,
+        "terms": orjson.dumps(sla.terms_json(clock.terms)).decode(),
+        "spent": clock.spent // MICROSECOND,
+        **{name: getattr(clock, name) for name in SAME},
+    }
+
+
+def escalation(row: Row) -> Escalation:
+    return Escalation(**{name: row[name] for name in Escalation.__slots__})
+
+
+def alert(row: Row) -> Alert:
+    fields = {name: row[name] for name in Alert.__slots__}
+    return Alert(**{**fields, "network": Network(row["network"])})
+
+
+async def rows(connection: AsyncConnection, query: Select[tuple[object, ...]]) -> Sequence[Row]:
+    return (await connection.execute(query)).mappings().all()
+
+
+async def clocks_of(connection: AsyncConnection, ids: Sequence[TicketId]) -> list[SlaClock]:
+    """All clocks of these tickets, oldest first."""
+    query = select(sla_clocks).where(sla_clocks.c.ticket_id.in_(ids)).order_by(sla_clocks.c.id)
+    return [clock(row) for row in await rows(connection, query)]
+
+
+async def due_clocks(connection: AsyncConnection, now: datetime, limit: int) -> list[int]:
+    """The clocks that have come to a rung, the latest first of all."""
+    query = select(sla_clocks.c.id).where(sla_clocks.c.next_at <= now)
+    return list((await connection.scalars(query.order_by(sla_clocks.c.next_at).limit(limit))).all())
+
+
+async def untold(connection: AsyncConnection) -> list[int]:
+    """Escalations of which nobody was told yet, and somebody should be."""
+    query = select(escalations.c.id).where(
+        escalations.c.fired_at.is_(None), escalations.c.moot.is_(None)
+    )
+    return list((await connection.scalars(query.order_by(escalations.c.id))).all())
+
+
+async def loud_escalations(
+    connection: AsyncConnection, ids: Sequence[TicketId]
+) -> list[Escalation]:
+    """What asks for an acknowledgement or had one, oldest first."""
+    query = select(escalations).where(
+        escalations.c.ticket_id.in_(ids),
+        escalations.c.moot.is_(None),
+        escalations.c.rung != sla.RUNGS[0],
+    )
+    return [escalation(row) for row in await rows(connection, query.order_by(escalations.c.id))]
+
+
+async def alerts_of(connection: AsyncConnection, ticket: TicketId) -> list[Alert]:
+    """Every message about an escalation of this ticket."""
+    query = (
+        select(alerts)
+        .join(escalations, escalations.c.id == alerts.c.escalation_id)
+        .where(escalations.c.ticket_id == ticket)
+        .order_by(alerts.c.escalation_id)
+    )
+    return [alert(row) for row in await rows(connection, query)]
+
+
+async def asleep(connection: AsyncConnection, now: datetime) -> list[TicketId]:
+    """The snoozed tickets that are to wake."""
+    query = select(tickets.c.id).where(tickets.c.state == "snoozed", tickets.c.snoozed_until <= now)
+    return [TicketId(id) for id in (await connection.scalars(query)).all()]
