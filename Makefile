@@ -37,7 +37,7 @@ check: setup
 	$(BIN)/mypy .
 
 bench: setup
-	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script; done
+	@for script in bench/*.py; do echo "== $$script"; PYTHONPATH=. $(BIN)/python $$script; done
 
 format: setup
 	$(BIN)/ruff format .

@@ -10,7 +10,7 @@ import asyncio
 import base64
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -42,6 +42,10 @@ class Literal:
 
 class LoginRefused(Misconfigured):
     """Password or token are not right."""
+
+
+class Expunged(Permanent):
+    """Some of the mails that were asked for are gone."""
 
 
 class Refusal(Exception):
@@ -223,11 +227,14 @@ class ImapClient:
         return sorted(uids)
 
     async def uid_fetch(self, uids: bytes, items: bytes) -> AsyncGenerator[Fetched, None]:
-        """Mails as they come in. Changed flags that a server mixes in have no size and body."""
-        async with aclosing(self.stream(b"UID FETCH", uids, items)) as replies:
-            async for reply in replies:
+        """Mails as they come in; close it (aclosing) when leaving early. Changed flags that a
+        server mixes in have no size and body."""
+        async with self._alone():
+            tag = await self._send(b"UID FETCH", uids, items)
+            while (reply := await self._next()).tag != tag:
                 if reply.word == b"FETCH" and (fetched := read_fetch(reply)):
                     yield fetched
+            _accept(reply)
 
     async def uid_items(self, uid: int, items: bytes) -> dict[bytes, Value]:
         """All that one mail says to these items, by name; nothing when it is gone."""
@@ -288,14 +295,6 @@ class ImapClient:
         async with self._alone():
             return await self._run(*words)
 
-    async def stream(self, *words: bytes | str | Literal) -> AsyncGenerator[Reply, None]:
-        """The same as they come in; close it (aclosing) when leaving early."""
-        async with self._alone():
-            tag = await self._send(*words)
-            while (reply := await self._next()).tag != tag:
-                yield reply
-            _accept(reply)
-
     # The protocol
 
     @asynccontextmanager
@@ -314,6 +313,8 @@ class ImapClient:
 
     def _refused(self, answer: Reply) -> DeskError:
         words = f"{self._host} answered: {answer.word.decode('ascii', 'replace')} {answer.text}"
+        if b"EXPUNGEISSUED" in answer.code:
+            return Expunged(words)
         return Transient(words) if BUSY.intersection(answer.code) else Permanent(words)
 
     async def _run(self, *words: bytes | str | Literal) -> list[Reply]:
@@ -347,7 +348,7 @@ class ImapClient:
         return reply
 
     async def _next(self) -> Reply:
-        return self._note(await self._connection.read())
+        return self._note(self._connection.ready() or await self._connection.read())
 
     def _note(self, reply: Reply) -> Reply:
         """Keep what a server may say at any time (RFC 9051 §7)."""

@@ -6,15 +6,13 @@ import asyncio
 import socket
 import ssl
 from contextlib import suppress
-from io import BytesIO
 from typing import Literal
 
 from desk.errors import Misconfigured, Permanent, Transient
+from mail.imap_incoming import CHUNK_BYTES, LINE_BYTES, Incoming, LongLine
 from mail.imap_wire import Reply, literal_size, read_reply
 
 Tls = Literal["none", "starttls", "tls"]
-LINE_BYTES = 4 * 1024 * 1024  # a SEARCH answer of some 400,000 mails is one line
-CHUNK_BYTES = 64 * 1024
 
 
 class ImapConnection:
@@ -30,7 +28,7 @@ class ImapConnection:
     ) -> None:
         self.host = host
         self.silence = silence
-        self._reader = reader
+        self._incoming = Incoming(reader)
         self._writer = writer
         self._literal_bytes = literal_bytes
 
@@ -45,7 +43,7 @@ class ImapConnection:
     ) -> ImapConnection:
         try:
             async with asyncio.timeout(silence):
-                streams = await asyncio.open_connection(host, port, ssl=context, limit=LINE_BYTES)
+                streams = await asyncio.open_connection(host, port, ssl=context, limit=CHUNK_BYTES)
         except ssl.SSLCertVerificationError as error:
             raise _untrusted(host, error) from error
         except TimeoutError as error:
@@ -57,7 +55,7 @@ class ImapConnection:
 
     @property
     def is_open(self) -> bool:
-        return not self._writer.is_closing() and not self._reader.at_eof()
+        return not self._writer.is_closing() and not self._incoming.is_ended
 
     def abort(self) -> None:
         """Close at once, without a word."""
@@ -78,6 +76,11 @@ class ImapConnection:
         except OSError as error:
             raise self._gone(error) from error
 
+    def ready(self) -> Reply | None:
+        """The next reply, if it is here already."""
+        parts = self._incoming.whole(self._literal_bytes)
+        return read_reply(parts) if parts else None
+
     async def read(self) -> Reply:
         """The next reply; Transient when the server is silent or gone."""
         try:
@@ -88,11 +91,10 @@ class ImapConnection:
     async def read_within(self, seconds: float) -> Reply:
         """The next reply; TimeoutError, with nothing lost, when none begins in time."""
         try:
-            async with asyncio.timeout(seconds):
-                parts = [await self._reader.readuntil(b"\r\n")]
+            parts = [await self._incoming.line(seconds)]
             while (size := literal_size(parts[-1])) is not None:
-                parts += [await self._literal(size), await self._rest()]
-        except asyncio.LimitOverrunError as error:
+                parts += await self._string(size)
+        except LongLine as error:
             raise Permanent(f"{self.host} sent a line of more than {LINE_BYTES} bytes.") from error
         except TimeoutError:  # is an OSError
             raise
@@ -100,41 +102,29 @@ class ImapConnection:
             raise self._gone(error) from error
         return read_reply(parts)
 
-    async def _literal(self, size: int) -> bytes:
+    async def _string(self, size: int) -> tuple[bytes, bytes]:
+        """A literal, and the rest of its line."""
         if size > self._literal_bytes:
             raise Permanent(f"{self.host} sent a string of {size:,} bytes, more than was asked.")
-        literal = BytesIO()  # gives its content away without a copy
-        while (left := size - literal.tell()) > 0:
-            try:
-                async with asyncio.timeout(self.silence):
-                    chunk = await self._reader.read(min(CHUNK_BYTES, left))
-            except TimeoutError as error:
-                raise self._silent() from error
-            if not chunk:
-                raise EOFError("in the middle of a string")
-            literal.write(chunk)
-        return literal.getvalue()
-
-    async def _rest(self) -> bytes:
         try:
-            async with asyncio.timeout(self.silence):
-                return await self._reader.readuntil(b"\r\n")
+            literal = await self._incoming.string(size, self.silence)
+            return literal, await self._incoming.line(self.silence)
         except TimeoutError as error:
             raise self._silent() from error
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
         """The rest is encrypted. Bytes that came before are an attack (RFC 9051 §11.1)."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0.01):
-                await self._reader.read(1)
-            raise Misconfigured(f"{self.host} spoke before encryption began: somebody interferes.")
         try:
+            if not self._incoming.is_empty or await self._incoming.comes(0.01):
+                raise Misconfigured(
+                    f"{self.host} spoke before encryption began: somebody interferes."
+                )
             await self._writer.start_tls(
                 context, server_hostname=self.host, ssl_handshake_timeout=self.silence
             )
         except ssl.SSLCertVerificationError as error:
             raise _untrusted(self.host, error) from error
-        except OSError as error:
+        except (OSError, EOFError) as error:
             raise self._gone(error) from error
 
     def _silent(self) -> Transient:

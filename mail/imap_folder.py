@@ -9,7 +9,7 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 from desk.errors import DeskError, Misconfigured, Permanent, Transient
-from mail.imap_client import ImapClient, Selected
+from mail.imap_client import Expunged, ImapClient, Selected
 from mail.imap_large import read_large
 from mail.imap_wire import Fetched, spell_date, spell_uids
 from mail.place import Found
@@ -18,7 +18,8 @@ from mail.provider import PAGE_BYTES, Arrival
 log = logging.getLogger(__name__)
 
 SEARCH_SPAN = 200_000  # UIDs asked for at once in a larger folder: the answer is one line
-LONGEST_PAGE = 500  # mails asked for in one command, whose line stays below 8 kB (RFC 7162 §4)
+MOST_MAILS = 500  # asked for in one command, whose line stays below 8 kB (RFC 7162 §4)
+SMALL_BYTES = PAGE_BYTES // 64  # a mail that is not larger needs no look at its size
 LARGE_BYTES = 25 * 1024 * 1024  # of a larger mail only its texts are read
 TRIES = 5  # of a mail that breaks the connection, until we ask for less of it
 DAY = timedelta(days=1)
@@ -41,6 +42,7 @@ class Folder:
         self.is_sent = is_sent
         self.reached = ("", 0)  # uidvalidity, and the highest UID read so far
         self._ahead: tuple[str, list[int], bool] = ("", [], False)  # what a search found after it
+        self._sizes: dict[int, int] = {}  # of mails ahead
         self._tries: Counter[str] = Counter()
 
     async def end(self, client: ImapClient) -> str:
@@ -58,8 +60,8 @@ class Folder:
         uids, is_cut = await self._new_uids(client, f"{validity}:{after}", after, since)
         if uids and not limit:
             return Found((), position, True)
-        taken = uids[: min(limit, LONGEST_PAGE)]
-        arrivals, settled = await self._arrivals(client, validity, taken, since)
+        await self._weigh(client, uids, limit)
+        arrivals, settled = await self._arrivals(client, validity, uids[:limit], since)
         more = is_cut or len(uids) > settled
         reached = uids[settled - 1] if settled else after
         if not more:  # older mails and gaps at the end need no second look
@@ -71,7 +73,9 @@ class Folder:
     async def _has_news(self, client: ImapClient, position: str) -> bool:
         """Whether there may be something after ``position``; the folder is open then."""
         if client.folder == self.name:
-            await client.noop()  # some servers tell a session of new mail only when it asks
+            known, uids, _ = self._ahead
+            if known != position or not uids or self._tries:
+                await client.noop()  # some servers tell a session of news only when it asks
             return True
         try:
             now = await client.status(self.name)
@@ -102,30 +106,34 @@ class Folder:
         found = await client.uid_search(b"UID %d:*" % first, days)
         return [uid for uid in found if uid > after], False
 
+    async def _weigh(self, client: ImapClient, uids: Sequence[int], limit: int) -> None:
+        """Learn the sizes of the next mails, of several pages at once; small ones count alike."""
+        if all(uid in self._sizes for uid in uids[:limit]):
+            return
+        span = uids[:MOST_MAILS]
+        self._sizes = dict.fromkeys(span, SMALL_BYTES)
+        bulky = await client.uid_search(b"UID " + spell_uids(span), b"LARGER %d" % SMALL_BYTES)
+        for uid, mail in (await collect(client, bulky, b"(UID RFC822.SIZE)", {})).items():
+            self._sizes[uid] = mail.size or SMALL_BYTES
+
     async def _arrivals(
         self, client: ImapClient, validity: str, uids: Sequence[int], since: datetime
     ) -> tuple[tuple[Arrival, ...], int]:
         """The mails of these successive UIDs, and how many UIDs that settles, gone ones too."""
-        heads = await collect(client, uids, b"(UID RFC822.SIZE INTERNALDATE)", {})
+        sizes = [self._sizes[uid] for uid in uids if uid in self._sizes]
+        if not sizes:
+            return (), 0
+        alone = self._tries[f"{validity}:{uids[0]}"] > 0
+        several = uids[: 1 if alone else fitting(sizes)]
+        found, settled = await self._bodies(client, validity, several, sizes[0] > LARGE_BYTES)
         now = datetime.now(UTC)
-        arrived = {uid: head.internaldate or now for uid, head in heads.items()}
-        living = [uid for uid in uids if uid in heads and arrived[uid] >= since]
-        if not living:
-            return (), len(uids)
-        alone = self._tries[f"{validity}:{living[0]}"] > 0
-        first = heads[living[0]].size or 0
-        sizes = [heads[uid].size or 0 for uid in living]
-        several = living[: 1 if alone else fitting(sizes)]
-        is_large = first > LARGE_BYTES
-        found, settled = await self._bodies(client, validity, several, is_large)
-        arrivals = tuple(
-            Arrival(self._key(validity, uid), body, arrived[uid], is_sent=self.is_sent)
+        return tuple(
+            Arrival(self._key(validity, uid), mail.body, when, is_sent=self.is_sent)
             for uid in several[:settled]
-            if uid in found and (body := found[uid].body) is not None
-        )
-        if several[:settled] == living:
-            return arrivals, len(uids)
-        return arrivals, uids.index(living[settled])
+            if (mail := found.get(uid)) is not None
+            and mail.body is not None
+            and (when := mail.internaldate or now) >= since
+        ), settled
 
     def _key(self, validity: str, uid: int) -> str:
         return f"{self.name}:{validity}:{uid}"
@@ -146,10 +154,10 @@ class Folder:
         found: dict[int, Fetched] = {}
         try:
             if is_large and tries < TRIES:
-                found[uids[0]] = Fetched(uids[0], body=await read_large(client, uids[0]))
+                await read_large(client, uids[0], found)
             else:
                 part = b"[HEADER]" if tries >= TRIES else b"[]"
-                await collect(client, uids, b"(UID BODY.PEEK%s)" % part, found)
+                await collect(client, uids, b"(UID INTERNALDATE BODY.PEEK%s)" % part, found)
         except DeskError as error:
             settled = next((n for n, uid in enumerate(uids) if uid not in found), len(uids))
             if settled == 0:
@@ -178,13 +186,23 @@ async def collect(
     client: ImapClient, uids: Sequence[int], items: bytes, found: dict[int, Fetched]
 ) -> dict[int, Fetched]:
     """Fill ``found`` with the mails among these UIDs."""
+    try:
+        await _collect(client, uids, items, found)
+    except Expunged:  # RFC 5530 §3: the server waits for a NOOP to tell which ones are gone
+        await client.noop()
+        await _collect(client, [uid for uid in uids if uid not in found], items, found)
+    return found
+
+
+async def _collect(
+    client: ImapClient, uids: Sequence[int], items: bytes, found: dict[int, Fetched]
+) -> None:
     wanted = set(uids)
     if uids:
         async with aclosing(client.uid_fetch(spell_uids(uids), items)) as mails:
             async for mail in mails:
                 if mail.uid in wanted and (mail.size is not None or mail.body is not None):
                     found[mail.uid] = mail
-    return found
 
 
 def fitting(sizes: Sequence[int]) -> int:

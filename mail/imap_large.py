@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from mail.imap_client import ImapClient
-from mail.imap_wire import Value
+from mail.imap_wire import Fetched, Value, read_internaldate
 from mail.mime import Limits, read_part
 
 TEXT_BYTES = 1024 * 1024  # of one text
@@ -41,16 +41,18 @@ class Node:
         return b"BODY[%s]" % (self.section or b"TEXT")
 
 
-async def read_large(client: ImapClient, uid: int) -> bytes | None:
-    """None when the mail is gone."""
-    found = await client.uid_items(uid, b"(BODYSTRUCTURE)")
-    if not found:
-        return None
-    root = read_structure(found.get(b"BODYSTRUCTURE"))
+async def read_large(client: ImapClient, uid: int, found: dict[int, Fetched]) -> None:
+    """Put it into ``found`` unless it is gone."""
+    said = await client.uid_items(uid, b"(INTERNALDATE BODYSTRUCTURE)")
+    if not said:
+        return
+    root = read_structure(said.get(b"BODYSTRUCTURE"))
     nodes = list(root.walk())[:MOST_PARTS]
     wanted = [_peek(node.head) for node in nodes]
     wanted += [_peek(node.body) + b"<0.%d>" % size for node, size in kept(nodes)]
-    return assembled(root, await client.uid_items(uid, b"(%s)" % b" ".join(wanted)))
+    parts = await client.uid_items(uid, b"(%s)" % b" ".join(wanted))
+    when = read_internaldate(_bytes(said.get(b"INTERNALDATE")))
+    found[uid] = Fetched(uid, internaldate=when, body=assembled(root, parts))
 
 
 def read_structure(value: Value, section: bytes = b"", depth: int = 0) -> Node:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from desk.errors import Permanent
 from mail.imap_client import ImapClient
 from mail.imap_folder import open_folder
@@ -9,6 +11,7 @@ from mail.imap_line import ImapAccount
 from mail.imap_wire import encode_folder
 from mail.provider import message_id_of
 
+LOOK_SECONDS = 60.0  # until we look again for a folder that is not there
 SENT_NAMES = ("sent", "sent items", "sent mail", "sent messages")
 # Their SMTP servers file what they take: https://support.google.com/mail/answer/78892,
 # https://learn.microsoft.com/exchange/clients-and-mobile-in-exchange-online/pop3-and-imap4
@@ -19,16 +22,20 @@ class SentFolder:
     def __init__(self, account: ImapAccount) -> None:
         self._account = account
         self._name = encode_folder(account.sent_folder)
+        self._look_at = 0.0
 
     async def name(self, client: ImapClient) -> str:
         """In the server's spelling, "" while there is none."""
-        if not self._name:
+        now = asyncio.get_running_loop().time()
+        if not self._name and now >= self._look_at:
             self._name = await _found(client)
+            self._look_at = now + LOOK_SECONDS
         return self._name
 
     def forget(self) -> None:
         """Look again: it is not where it was."""
         self._name = encode_folder(self._account.sent_folder)
+        self._look_at = 0.0
 
     async def holds(self, client: ImapClient, message_id: str) -> bool:
         folder = await self.name(client)
@@ -41,8 +48,8 @@ class SentFolder:
         """File a copy once, unless the server does so itself."""
         if not self._is_ours_to_keep(client) or await self.holds(client, message_id_of(mime)):
             return
-        folder = await self.name(client) or await _created(client)
-        await client.append(folder, mime)
+        self._name = await self.name(client) or await _created(client)
+        await client.append(self._name, mime)
 
     def _is_ours_to_keep(self, client: ImapClient) -> bool:
         if self._account.save_sent != "auto":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import TypeAlias
 
 Value: TypeAlias = "bytes | list[Value] | None"
@@ -20,8 +20,13 @@ TOKEN = re.compile(
     rb"|(?P<stray>.)",
     re.DOTALL,
 )
+# What nearly all FETCH replies look like; the others are read token by token.
+FLAT = re.compile(
+    rb"\((?:(?:UID (?P<uid>\d{1,10})|RFC822\.SIZE (?P<size>\d{1,18})|FLAGS \([^()\"{}]*\)"
+    rb'|INTERNALDATE "(?P<date>[^"\\]*)"|(?P<body>BODY\[\]) \{\d{1,19}\}\r\n) ?)+(?:\)\r\n)?'
+)
 INTERNALDATE = re.compile(
-    rb"\s*(\d{1,2})-([A-Za-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])(\d\d)(\d\d)"
+    rb"\s*(\d{1,2})-([A-Za-z]{3})-(\d{4}) (\d\d):(\d\d):(\d\d) ([+-])([01]\d|2[0-3])([0-5]\d)"
 )
 MONTHS = b"jan feb mar apr may jun jul aug sep oct nov dec".split()
 
@@ -85,7 +90,7 @@ def read_reply(parts: Sequence[bytes]) -> Reply:
 
 def literal_size(line: bytes) -> int | None:
     """How many bytes follow a line that ends by announcing a literal, else None."""
-    found = LITERAL.search(line)
+    found = LITERAL.search(line) if line.endswith(b"}\r\n") else None
     return int(found[1]) if found else None
 
 
@@ -134,11 +139,10 @@ def read_internaldate(text: bytes) -> datetime | None:
         return None
     day, _, year, hour, minute, second, sign, zone_hours, zone_minutes = found.groups()
     offset = timedelta(hours=int(zone_hours), minutes=int(zone_minutes))
+    month = MONTHS.index(found[2].lower()) + 1
     try:
-        zone = timezone(offset if sign == b"+" else -offset)
-        month = MONTHS.index(found[2].lower()) + 1
-        when = datetime(int(year), month, int(day), int(hour), int(minute), int(second), 0, zone)
-        return when.astimezone(UTC)
+        when = datetime(int(year), month, int(day), int(hour), int(minute), int(second), 0, UTC)
+        return when - offset if sign == b"+" else when + offset
     except (ValueError, OverflowError):
         return None
 
@@ -167,6 +171,8 @@ def read_items(reply: Reply) -> dict[bytes, Value]:
 
 def read_fetch(reply: Reply) -> Fetched | None:
     """A FETCH reply; None when it carries no UID, as unasked news of flags do."""
+    if flat := _read_flat(reply.parts):
+        return flat
     found = read_items(reply)
     uid, size, when = found.get(b"UID"), found.get(b"RFC822.SIZE"), found.get(b"INTERNALDATE")
     if not isinstance(uid, bytes) or not uid.isdigit():
@@ -178,6 +184,23 @@ def read_fetch(reply: Reply) -> Fetched | None:
         read_internaldate(when) if isinstance(when, bytes) else None,
         body if isinstance(body, bytes) else None,
     )
+
+
+def _read_flat(parts: Sequence[bytes]) -> Fetched | None:
+    """None when it is not that simple."""
+    found = FLAT.fullmatch(parts[0])
+    if not found or not found["uid"] or not parts[-1].endswith(b")\r\n"):
+        return None
+    match found["body"], parts:
+        case None, [_]:
+            body = None
+        case bytes(), [_, body, b")\r\n"]:
+            pass
+        case _:
+            return None
+    uid, size, date = found["uid"], found["size"], found["date"]
+    when = read_internaldate(date) if date else None
+    return Fetched(int(uid), int(size) if size else None, when, body)
 
 
 def read_status(reply: Reply) -> dict[bytes, int]:

@@ -49,6 +49,9 @@ class Imapd:
                     uidnext,
                     self.uidvalidity,
                 )
+            case ["UID", "SEARCH", "UID", span, "LARGER", size]:
+                larger = [u for u in uids_of(span) if len(self.mails.get(u, b"")) > int(size)]
+                return b"* SEARCH %s\r\nTAG OK\r\n" % b" ".join(b"%d" % uid for uid in larger)
             case ["UID", "SEARCH", "UID", span, *_]:
                 first = int(span.split(":")[0])
                 found = [uid for uid in self.mails if uid >= first] or [*self.mails][-1:]
@@ -64,10 +67,11 @@ class Imapd:
         for uid, raw in self.mails.items():
             if uid in wanted:
                 if "SIZE" in items:
-                    date = f'INTERNALDATE "{datetime.now(UTC):%d-%b-%Y %H:%M:%S} +0000"'.encode()
-                    lines.append(b"* 1 FETCH (UID %d RFC822.SIZE %d %s)" % (uid, len(raw), date))
+                    lines.append(b"* 1 FETCH (UID %d RFC822.SIZE %d)" % (uid, len(raw)))
                 else:
-                    lines.append(b"* 1 FETCH (UID %d BODY[] {%d}\r\n%s)" % (uid, len(raw), raw))
+                    date = f'INTERNALDATE "{datetime.now(UTC):%d-%b-%Y %H:%M:%S} +0000"'.encode()
+                    body = b"BODY[] {%d}\r\n%s" % (len(raw), raw)
+                    lines.append(b"* 1 FETCH (UID %d %s %s)" % (uid, date, body))
         return b"".join(line + b"\r\n" for line in lines) + b"TAG OK\r\n"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

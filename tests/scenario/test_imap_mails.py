@@ -64,7 +64,7 @@ async def test_mails_that_came_before_a_breaking_one_are_kept() -> None:
         server.mails = {uid: mail(uid) for uid in (1, 2, 3)}
 
         def half(command: str) -> bytes | None:
-            if "1:3 (UID BODY" not in command:
+            if "1:3 (UID INTERNALDATE BODY" not in command:
                 return None
             whole = b"".join(
                 b"* %d FETCH (UID %d BODY[] {%d}\r\n%s)\r\n" % (n, n, len(mail(n)), mail(n))
@@ -113,7 +113,7 @@ async def test_mails_deleted_while_we_read_are_skipped() -> None:
 async def test_whatever_breaks_an_answer_off_is_transient_and_in_time(answer: bytes) -> None:
     async with imapd() as server:
         server.mails = {1: mail(1)}
-        server.answers["UID FETCH 1 (UID BODY"] = answer
+        server.answers["UID FETCH 1 (UID INTERNALDATE BODY"] = answer
         async with provider(server, silence=0.3) as box:
             started = time.monotonic()
             with pytest.raises(Transient):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mail.imap_incoming import Incoming
 from mail.imap_wire import (
     Fetched,
     Listed,
@@ -174,3 +176,33 @@ def test_reading_stays_linear_on_hostile_lines(hostile: bytes) -> None:
     started = time.process_time()
     read_values([hostile * 100_000])
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("size", [1, 7, 64, 10_000])
+async def test_replies_read_the_same_however_they_are_cut(size: int) -> None:
+    body = b"x{3}\r\n(" * 100
+    wire = b"* 1 FETCH (UID 5 BODY[] {%d}\r\n%s)\r\n* 2 EXISTS\r\n+ \r\n" % (len(body), body)
+    reader = asyncio.StreamReader()
+    incoming = Incoming(reader)
+    found: list[bytes] = []
+    for start in range(0, len(wire), size):
+        reader.feed_data(wire[start : start + size])
+        while await incoming.comes(0.001):
+            while parts := incoming.whole(10_000):
+                found += parts
+    assert found == [
+        b"* 1 FETCH (UID 5 BODY[] {%d}\r\n" % len(body),
+        body,
+        b")\r\n",
+        b"* 2 EXISTS\r\n",
+        b"+ \r\n",
+    ]
+
+
+async def test_a_string_that_is_longer_than_allowed_is_not_taken_as_whole() -> None:
+    reader = asyncio.StreamReader()
+    reader.feed_data(b"* 1 FETCH (BODY[] {5}\r\nabcde)\r\n")
+    incoming = Incoming(reader)
+    assert await incoming.comes(1)
+    assert incoming.whole(4) is None
+    assert incoming.whole(5) == [b"* 1 FETCH (BODY[] {5}\r\n", b"abcde", b")\r\n"]
