@@ -130,9 +130,9 @@ def _who(view: TicketView) -> str:
     name = clean(sender.name or sender.address)
     address = f" <{clean(sender.address)}>" if sender.name else ""
     count = f"{_nth(view.mails)} mail" if view.mails > 1 else ""
-    return " · ".join(
-        filter(None, (name + address, f"to {view.mailbox.name}", _copied(view), count))
-    )
+    again = "sent it again" if view.resends else ""
+    said = (name + address, f"to {view.mailbox.name}", _copied(view), count, again)
+    return " · ".join(filter(None, said))
 
 
 def _copied(view: TicketView) -> str:
@@ -329,6 +329,8 @@ def _buttons(view: TicketView) -> tuple[Button, ...]:
             return ()
         case ResponseState.APPROVED:
             return (Button(Verb.UNDO, "Undo", Look.PRIMARY),)
+        case ResponseState.SENT if view.bounce and view.ticket.state is TicketState.OPEN:
+            return (claim, *_quiet(view))
         case ResponseState.SENDING | ResponseState.SENT:
             return ()
         case ResponseState.UNKNOWN:

@@ -71,7 +71,9 @@ async def opened_classifier(settings: Settings, encoder: Encoder) -> WithRules:
 
 async def triaged(classifier: WithRules, parsed: ParsedEmail, settings: Settings) -> Classification:
     [found] = await classifier.classify([f"{parsed.subject}\n\n{parsed.reply or parsed.text}"])
-    return by_form(found, parsed, [given.address for given in mailbox_settings(settings)])
+    return by_form(
+        found, parsed, [one for given in mailbox_settings(settings) for one in given.addresses]
+    )
 
 
 async def triage_files(settings: Settings, files: Sequence[str], is_json: bool) -> None:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 
 from cli.records import mailbox_settings, make_private
 from desk import dead_letters
 from desk.actions import Review
 from desk.errors import DeskError, Misconfigured
-from desk.model import Address, Citation, Failure, Finding, Mailbox, MailboxId, ParsedEmail, Step
-from desk.ports import Queue, SystemClock
+from desk.model import Address, Citation, Failure, Finding, MailboxId, ParsedEmail, Step
+from desk.ports import Limits, Queue, SystemClock
 from desk.rules import Rule, read_rules
-from desk.settings import MailboxSettings, Settings, WriterSettings
+from desk.settings import Settings, WriterSettings
 from desk.store import Store
 from inference.checks import check
 from inference.classify import HeadsClassifier
@@ -26,16 +24,13 @@ from inference.extractive import Extractive
 from inference.heads import Heads
 from inference.ladder import Ladder, Writer
 from inference.letter import Letters
+from inference.limited import Limited
 from inference.redact import Redactor
 from inference.tgi import Dialect, Server, Tgi
 from kb.articles import load
 from kb.index import Index
 from kb.search import Search
-from mail.imap import ImapProvider
-from mail.imap_line import ImapAccount
-from mail.maildir import MaildirProvider
 from mail.provider import Provider
-from mail.smtp import SmtpSender
 from workers.drafting import Drafter
 
 HEADS = Path(__file__).parent.parent / "inference" / "models"
@@ -60,7 +55,7 @@ def review_with(allowed: Sequence[str]) -> Review:
 def own_words(settings: Settings) -> tuple[str, ...]:
     """Our addresses and signatures."""
     given = mailbox_settings(settings)
-    return tuple(word for one in given for word in (one.address, one.signature) if word)
+    return tuple(word for one in given for word in (*one.addresses, one.signature) if word)
 
 
 def urgency_rules(settings: Settings) -> tuple[Rule, ...]:
@@ -69,71 +64,6 @@ def urgency_rules(settings: Settings) -> tuple[Rule, ...]:
         return read_rules(file.read_text("utf-8"))
     except OSError as error:
         raise Misconfigured(f"The rules {file} cannot be read: {error.strerror}") from error
-
-
-@asynccontextmanager
-async def opened_mailboxes(
-    mailboxes: Sequence[tuple[Mailbox, MailboxSettings]],
-) -> AsyncIterator[Mapping[MailboxId, Provider]]:
-    async with AsyncExitStack() as stack:
-        yield {
-            record.id: await stack.enter_async_context(_provider(given))
-            for record, given in mailboxes
-        }
-
-
-def _provider(given: MailboxSettings) -> MaildirProvider | ImapProvider:
-    if given.kind == "maildir":
-        if given.folder is None:
-            raise Misconfigured(f"The mailbox {given.name} needs its folder in the settings")
-        backfill = timedelta(days=given.backfill_days)
-        return MaildirProvider(_maildir(given.name, given.folder), backfill=backfill)
-    if not given.host or given.smtp is None:
-        raise Misconfigured(f"The mailbox {given.name} needs host and smtp in the settings")
-    trusted = _trusted(given.ca_file)
-    smtp = SmtpSender(
-        given.smtp.host,
-        given.smtp.port,
-        given.smtp.user or given.user,
-        given.smtp.password.get_secret_value() or given.password.get_secret_value(),
-        given.smtp.tls,
-        tls_context=trusted,
-    )
-    account = ImapAccount(
-        host=given.host,
-        port=given.port,
-        user=given.user,
-        password=given.password.get_secret_value(),
-        tls=given.tls,
-        folders=given.read_folders,
-        sent_folder=given.sent_folder,
-        save_sent=given.save_sent,
-        backfill=timedelta(days=given.backfill_days),
-        tls_context=trusted,
-    )
-    return ImapProvider(account, smtp)
-
-
-def _trusted(ca_file: Path | None) -> ssl.SSLContext | None:
-    """Who vouches for servers; None for those whom the machine trusts."""
-    if ca_file is None:
-        return None
-    try:
-        return ssl.create_default_context(cafile=str(ca_file))
-    except (OSError, ssl.SSLError) as error:
-        raise Misconfigured(f"The ca_file {ca_file} holds no certificates: {error}") from error
-
-
-def _maildir(mailbox: str, folder: Path) -> Path:
-    """What is there keeps its rights: another program may deliver to it."""
-    try:
-        for name in ("tmp", "new", "cur"):
-            (folder / name).mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise Misconfigured(
-            f"The folder of the mailbox {mailbox} cannot be used: {folder}: {error.strerror}"
-        ) from error
-    return folder
 
 
 async def opened_encoder(settings: Settings) -> Encoder:
@@ -184,17 +114,25 @@ def redactor(settings: Settings) -> Redactor:
 
 
 @asynccontextmanager
-async def opened_ladder(settings: Settings) -> AsyncIterator[Ladder]:
-    """TGI, the second server, and the writer that needs no model."""
+async def opened_ladder(settings: Settings, limits: Limits | None = None) -> AsyncIterator[Ladder]:
+    """TGI, the second server, and the writer that needs no model; ``limits`` count the calls."""
     letters = Letters()
     async with AsyncExitStack() as stack:
         servers = [("tgi", settings.tgi), ("second", settings.second_writer)]
         rungs: list[Writer] = [
-            await stack.enter_async_context(Tgi(_server(name, given), letters))
+            _limited(
+                await stack.enter_async_context(Tgi(_server(name, given), letters)), given, limits
+            )
             for name, given in servers
             if given.url
         ]
         yield Ladder([*rungs, Extractive(letters)], SystemClock())
+
+
+def _limited(writer: Writer, given: WriterSettings, limits: Limits | None) -> Writer:
+    """A place is held as long as one question may take: two answers, and the server's /info."""
+    seconds = 2 * given.timeout + 15
+    return writer if limits is None else Limited(writer, limits, given.calls, seconds)
 
 
 def _server(name: str, given: WriterSettings) -> Server:
@@ -217,7 +155,7 @@ def drafter(
         redactor=redactor,
         ladder=ladder,
         review=review_with(own_words(settings)),
-        own=[given.address for given in mailbox_settings(settings)],
+        own=[one for given in mailbox_settings(settings) for one in given.addresses],
         passages=settings.kb.passages,
     )
 

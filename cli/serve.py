@@ -14,6 +14,7 @@ from cli import parts
 from cli.doors import Doors, opened_doors
 from cli.feed import feed
 from cli.logs import configure_logs
+from cli.mailboxes import Opening, opened_mailboxes
 from cli.records import SAMPLES, first_user, opened_store, register_mailboxes
 from desk import failpoints
 from desk.metrics import Metrics
@@ -24,6 +25,7 @@ from mail.parse_pool import ParsePool
 from mail.provider import Provider
 from workers.drafting import Drafting
 from workers.intake import Intake
+from workers.limits import RedisLimits
 from workers.queue import RedisQueue
 from workers.redis_server import RedisServer
 from workers.runner import BatchHandler, Handler, Runner, Service
@@ -45,6 +47,7 @@ class Desk:
     store: Store
     redis: str
     queue: RedisQueue
+    limits: RedisLimits
     mailboxes: Mailboxes
     metrics: Metrics
 
@@ -60,13 +63,16 @@ class Desk:
         *,
         is_patient: bool = False,
     ) -> dict[Step, Service]:
-        """One step, timed; a call may take ``limit`` seconds."""
+        """One step, timed; a call may take ``limit`` seconds. A share of the slots is kept free
+        for what is urgent."""
 
         async def timed(id: int) -> None:
             with self.metrics.timed(step):
                 await handler(id)
 
-        return {step: Service(timed, slots=slots, limit=limit, is_patient=is_patient)}
+        reserved = slots // 4
+        served = Service(timed, slots, limit=limit, is_patient=is_patient, reserved=reserved)
+        return {step: served}
 
     def batch(self, step: Step, handler: BatchHandler, size: int) -> dict[Step, Service]:
         async def timed(ids: Sequence[int]) -> Mapping[int, Exception]:
@@ -86,8 +92,9 @@ async def opened_desk(settings: Settings) -> AsyncIterator[Desk]:
             server = await stack.enter_async_context(RedisServer(settings.data / "redis"))
             url = server.url
         queue = await stack.enter_async_context(RedisQueue(url))
+        limits = await stack.enter_async_context(RedisLimits(url))
         mailboxes = await register_mailboxes(store, settings)
-        yield Desk(settings, store, url, queue, mailboxes, Metrics())
+        yield Desk(settings, store, url, queue, limits, mailboxes, Metrics())
 
 
 class Process:
@@ -168,7 +175,8 @@ def serve_doors(process: Process, desk: Desk, doors: Doors) -> None:
 async def serve_steps(process: Process, desk: Desk) -> None:
     """Open what each step needs and serve it as soon as that is there; then keep it open."""
     async with AsyncExitStack() as stack:
-        providers = await stack.enter_async_context(parts.opened_mailboxes(desk.mailboxes))
+        opening = Opening(desk.settings, desk.store, desk.limits)
+        providers = await stack.enter_async_context(opened_mailboxes(opening, desk.mailboxes))
         pool = await stack.enter_async_context(ParsePool())
         serve_mail(process, desk, providers, pool)
         if not desk.settings.mailboxes:
@@ -179,12 +187,12 @@ async def serve_steps(process: Process, desk: Desk) -> None:
         knowledge = await stack.enter_async_context(parts.opened_knowledge(desk.settings, encoder))
         classifier = await parts.opened_classifier(desk.settings, encoder)
         rules = parts.urgency_rules(desk.settings)
-        own = [given.address for _, given in desk.mailboxes]
+        own = [one for _, given in desk.mailboxes for one in given.addresses]
         triage = Triage(desk.store, desk.queue, classifier, rules, own)
         process.serve(desk.runner(desk.batch(Step.TRIAGE, triage, size=16)))
         if not desk.settings.mailboxes:
             await parts.add_articles(desk.store, knowledge, SAMPLES / "articles")
-        ladder = await stack.enter_async_context(parts.opened_ladder(desk.settings))
+        ladder = await stack.enter_async_context(parts.opened_ladder(desk.settings, desk.limits))
         drafter = parts.drafter(desk.settings, knowledge, redactor, ladder)
         signatures = {given.name: given.signature for _, given in desk.mailboxes}
         drafting = Drafting(desk.store, desk.queue, drafter, signatures)
@@ -198,7 +206,8 @@ def serve_mail(
     """Intake, sending, and the schedule: all that needs no model."""
     intake = Intake(desk.store, desk.queue, providers, pool.parse)
     names = {given.name: given.display_name for _, given in desk.mailboxes}
-    sending = Sending(desk.store, desk.queue, providers, names)
+    aliases = {given.name: given.aliases for _, given in desk.mailboxes}
+    sending = Sending(desk.store, desk.queue, providers, names, aliases)
     process.serve(
         desk.runner(
             {
@@ -210,6 +219,7 @@ def serve_mail(
     )
     for id, provider in providers.items():
         process.start(parts.listen(provider, id, desk.queue))
+    process.start(Sweep(desk.store, desk.queue).heal())
     process.start(run_schedule(desk.redis, periodic(desk, providers)))
 
 

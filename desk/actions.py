@@ -151,7 +151,8 @@ class Actions:
         view = await self.store.view(id)
         try:
             for job in jobs(view.ticket, view.response):
-                await self.queue.put(job.step, job.id, job.score, job.not_before)
+                at = job.not_before
+                await self.queue.put(job.step, job.id, job.score, at, is_urgent=job.is_urgent)
         except Transient as error:
             log.warning("not queued, left to the sweep", ticket=id, error=str(error))
 

@@ -4,16 +4,16 @@ the same transaction; states move only along the tables of desk.model.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Select, false, func, insert, or_, select, update
+from sqlalchemy import insert, select, update
 
 from desk import records
 from desk.clocks import Clocks
 from desk.errors import Refused
+from desk.mails import Mails, Received
 from desk.model import (
     LIVE,
     RESPONSE_MOVES,
@@ -26,7 +26,7 @@ from desk.model import (
     Envelope,
     Mailbox,
     MailboxId,
-    ParsedEmail,
+    Relation,
     Response,
     ResponseId,
     ResponseState,
@@ -38,7 +38,6 @@ from desk.model import (
     Verb,
 )
 from desk.rows import inserted
-from desk.rules import response_of
 from desk.tables import (
     classifications,
     dead_letters,
@@ -49,19 +48,7 @@ from desk.tables import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A mail as intake hands it over. ``subject_key`` is its subject without prefixes."""
-
-    key: str
-    raw: bytes
-    sha256: str
-    received_at: datetime
-    parsed: ParsedEmail
-    subject_key: str
-
-
-class Change(Clocks):
+class Change(Clocks, Mails):
     """Made by ``Store.change``; commits when its block ends, and not at all when it raises."""
 
     # -- reading inside of the transaction
@@ -92,54 +79,6 @@ class Change(Clocks):
         row = (await self.connection.execute(newest.limit(1))).mappings().one_or_none()
         return records.response(row, self.vault) if row else None
 
-    async def latest_email(self, id: TicketId) -> EmailId:
-        newest = select(func.max(emails.c.id)).where(emails.c.ticket_id == id)
-        return EmailId((await self.connection.execute(newest)).scalar_one())
-
-    async def ticket_of_messages(self, mailbox: MailboxId, ids: Sequence[str]) -> Ticket | None:
-        """The newest ticket that a mail or reply with one of these Message-IDs belongs to."""
-        received = select(emails.c.ticket_id).where(
-            emails.c.mailbox_id == mailbox, emails.c.message_id.in_(ids)
-        )
-        sent = (
-            select(responses.c.ticket_id)
-            .join(tickets, tickets.c.id == responses.c.ticket_id)
-            .where(tickets.c.mailbox_id == mailbox, responses.c.message_id.in_(ids))
-        )
-        # of an earlier version, of which nobody knew whether it had left
-        earlier = [
-            (responses.c.id == response) & responses.c.earlier_ids.contains(id, autoescape=True)
-            for id in ids
-            if (response := response_of(id)) is not None
-        ]
-        maybe_sent = (
-            select(responses.c.ticket_id)
-            .join(tickets, tickets.c.id == responses.c.ticket_id)
-            .where(tickets.c.mailbox_id == mailbox, or_(false(), *earlier))
-        )
-        query = select(tickets).where(tickets.c.id.in_(received.union(sent, maybe_sent)))
-        return await self._newest_ticket(query)
-
-    async def ticket_of_subject(
-        self, mailbox: MailboxId, subject_key: str, sender: str, since: datetime
-    ) -> Ticket | None:
-        """The newest ticket with this subject to which this sender has written since."""
-        from_sender = select(emails.c.ticket_id).where(
-            emails.c.sender_index == self.vault.blind(sender)
-        )
-        query = select(tickets).where(
-            tickets.c.mailbox_id == mailbox,
-            tickets.c.subject_index == self.vault.blind(subject_key),
-            tickets.c.updated_at >= since,
-            tickets.c.id.in_(from_sender),
-        )
-        return await self._newest_ticket(query)
-
-    async def _newest_ticket(self, query: Select[Any]) -> Ticket | None:
-        newest = query.order_by(tickets.c.id.desc()).limit(1)
-        row = (await self.connection.execute(newest)).mappings().one_or_none()
-        return records.ticket(row, self.vault) if row else None
-
     # -- tickets and their mails
 
     async def open_ticket(self, mailbox: MailboxId, received: Received, score: float) -> Ticket:
@@ -159,11 +98,19 @@ class Change(Clocks):
         id = await self.insert_sealed(tickets, row, sealed)
         return await self.ticket(TicketId(id))
 
-    async def receive(self, ticket: Ticket, received: Received) -> Email:
-        """Add a mail to its ticket: the ticket is worked on afresh. A draft that answered an
-        earlier mail is the caller's to retire."""
+    async def receive(
+        self,
+        ticket: Ticket,
+        received: Received,
+        relation: Relation = Relation.MAIL,
+        copy_of: EmailId | None = None,
+        mailbox: MailboxId | None = None,
+    ) -> Email:
+        """Add a mail to its ticket. A MAIL has the ticket worked on afresh; a draft that answered
+        an earlier one is the caller's to retire. ``mailbox``: where it arrived, if not in the
+        ticket's."""
         row = {
-            "mailbox_id": ticket.mailbox_id,
+            "mailbox_id": mailbox or ticket.mailbox_id,
             "ticket_id": ticket.id,
             "provider_key": received.key,
             "message_id": received.parsed.message_id,
@@ -172,20 +119,20 @@ class Change(Clocks):
             "kind": received.parsed.kind.value,
             "received_at": received.received_at,
             "raw": b"",
+            "relation": relation.value,
+            "copy_of": copy_of,
+            "content_index": self.vault.blind(received.content_key) if received.content_key else "",
+            "thread": received.thread,
         }
         id = await self.insert_sealed(emails, row, received.parsed)
         raw = self.vault.seal(received.raw, f"emails.raw:{id}")
         await self.connection.execute(update(emails).where(emails.c.id == id).values(raw=raw))
-        moved = await self.move_ticket(ticket, Verb.RECEIVE, email=id)
-        await self.start_clocks(moved, received.received_at)
+        if relation is Relation.MAIL:
+            moved = await self.move_ticket(ticket, Verb.RECEIVE, email=id)
+            await self.start_clocks(moved, received.received_at)
+        else:
+            await self.audit(relation, f"email:{id}", ticket.id, {"copy_of": copy_of})
         return await self.email(EmailId(id))
-
-    async def has_mail(self, mailbox: MailboxId, key: str, sha256: str) -> bool:
-        """By its key, or byte for byte: an IMAP server that is rebuilt gives every mail a new key
-        (RFC 3501 §2.3.1.1)."""
-        is_same = (emails.c.provider_key == key) | (emails.c.sha256 == sha256)
-        query = select(emails.c.id).where(emails.c.mailbox_id == mailbox, is_same).limit(1)
-        return (await self.connection.execute(query)).first() is not None
 
     async def move_ticket(
         self, ticket: Ticket, verb: Verb, changes: Mapping[str, Any] | None = None, **detail: object

@@ -27,7 +27,8 @@ class Sentiment(StrEnum):
 
 
 class Urgency(StrEnum):
-    """What happens if nobody reads it soon. ``rank`` orders them, low first."""
+    """What happens if nobody reads it soon. ``rank`` orders them, low first; part of the work is
+    kept free for what ``is_urgent``."""
 
     LOW = "low"
     NORMAL = "normal"
@@ -37,6 +38,10 @@ class Urgency(StrEnum):
     @property
     def rank(self) -> int:
         return list(Urgency).index(self)
+
+    @property
+    def is_urgent(self) -> bool:
+        return self in (Urgency.HIGH, Urgency.CRITICAL)
 
 
 class Category(StrEnum):

@@ -29,9 +29,16 @@ class Queue(Protocol):
     back by the sweep, so callers may carry on when ``put`` raises Transient."""
 
     async def put(
-        self, step: Step, id: int, score: float, not_before: datetime | None = None
+        self,
+        step: Step,
+        id: int,
+        score: float,
+        not_before: datetime | None = None,
+        *,
+        is_urgent: bool = False,
     ) -> None:
-        """Make sure that ``step`` runs for ``id`` after this call, lowest ``score`` first.
+        """Make sure that ``step`` runs for ``id`` after this call, lowest ``score`` first. What
+        ``is_urgent`` may take a slot that is kept free for such jobs.
 
         A job that waits already is not doubled (the lower score and the earlier time win); one
         that runs now runs once more afterwards. Raises Transient when Redis is away.

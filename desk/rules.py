@@ -142,12 +142,13 @@ def score(due: datetime, boosts: Iterable[tuple[str, int]]) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A step that a record's state asks for."""
+    """A step that a record's state asks for. One that ``is_urgent`` may take a reserved slot."""
 
     step: Step
     id: int
     score: float
     not_before: datetime | None = None
+    is_urgent: bool = False
 
 
 def jobs(ticket: Ticket, response: Response | None) -> list[Job]:
@@ -171,7 +172,7 @@ def jobs(ticket: Ticket, response: Response | None) -> list[Job]:
     # one that was never shown waits for its draft; one that was must not keep its old buttons
     if ticket.shown_version < ticket.version and (was_shown or not is_underway):
         wanted.append(Job(Step.SHOW, ticket.id, ticket.score))
-    return wanted
+    return [replace(job, is_urgent=ticket.urgency.is_urgent) for job in wanted]
 
 
 LEFT_BEFORE = "left before"

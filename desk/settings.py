@@ -56,6 +56,7 @@ class MailboxSettings(Section):
     name: str
     address: str
     kind: Literal["maildir", "imap", "gmail", "outlook"] = "maildir"
+    aliases: tuple[str, ...] = ()
     display_name: str = ""
     signature: str = ""
     team: str = ""
@@ -73,6 +74,11 @@ class MailboxSettings(Section):
     connections: int = Field(default=3, ge=2)
     api_url: str = ""
     smtp: SmtpSettings | None = None
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All that are ours."""
+        return (self.address, *self.aliases)
 
 
 class OAuthClientSettings(Section):
@@ -129,6 +135,7 @@ class WriterSettings(Section):
     api_key: SecretStr = SecretStr("")
     dialect: Literal["tgi", "openai", "none"] = "tgi"
     timeout: float = Field(default=60.0, gt=0)
+    calls: int = Field(default=8, gt=0)
     max_total_tokens: int = Field(default=8192, gt=0)
 
 

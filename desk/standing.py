@@ -30,7 +30,7 @@ def unmarked(text: str, zone: ZoneInfo) -> str:
 
 def standing(view: TicketView) -> str:
     """Empty while the ticket simply waits for somebody."""
-    if line := _given_up(view) or _of_response(view):
+    if line := _outside(view) or _given_up(view) or _of_response(view):
         return line
     if view.ticket.state is TicketState.CLOSED:
         return f"Closed by {_actor(view)}"
@@ -38,6 +38,15 @@ def standing(view: TicketView) -> str:
         return "Being read and drafted"
     if view.ticket.editing is not None:
         return f"{_name(view, view.ticket.editing)} is editing"
+    return ""
+
+
+def _outside(view: TicketView) -> str:
+    """What happened in the mailbox and not here."""
+    if view.bounce:
+        return f"Your reply came back: {view.bounce}"
+    if view.answered_at is not None and view.ticket.state is TicketState.WAITING:
+        return f"Answered from a mail program, {when(view.answered_at)}"
     return ""
 
 

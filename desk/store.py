@@ -26,6 +26,7 @@ from desk.model import (
     MailboxId,
     Network,
     Place,
+    Relation,
     Response,
     ResponseId,
     ResponseState,
@@ -124,8 +125,12 @@ class Store:
         return records.email(row, self.vault)
 
     async def conversation(self, id: TicketId) -> list[Email]:
-        """All mails of a ticket, oldest first."""
-        query = select(*read_columns(emails)).where(emails.c.ticket_id == id).order_by(emails.c.id)
+        """What the customer wrote about a ticket, oldest first, without copies and resends."""
+        query = (
+            select(*read_columns(emails))
+            .where(emails.c.ticket_id == id, emails.c.relation == Relation.MAIL)
+            .order_by(emails.c.id)
+        )
         async with self.read() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return [records.email(row, self.vault) for row in rows]
@@ -267,6 +272,18 @@ class Store:
         """Every message about an escalation of this ticket."""
         async with self.read() as connection:
             return await sla_records.alerts_of(connection, id)
+
+    async def recent_replies(self, view: TicketView, since: datetime) -> tuple[int, int]:
+        """How many replies left since then: on this ticket, and to this ticket's sender."""
+        sender = self.vault.blind(view.email.parsed.sender.address)
+        query = (
+            select(responses.c.ticket_id)
+            .join(emails, emails.c.id == responses.c.email_id)
+            .where(emails.c.sender_index == sender, responses.c.sent_at >= since)
+        )
+        async with self.read() as connection:
+            answered = (await connection.scalars(query)).all()
+        return answered.count(view.ticket.id), len(answered)
 
     async def counts(self) -> dict[str, int]:
         """How many tickets are in each state, and ``sent`` replies."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import Select, Table, func, select
+from sqlalchemy import ColumnElement, Select, Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk import records, sla, sla_records
 from desk.dead_letters import read_of_tickets
 from desk.model import (
     Email,
+    EmailId,
+    Relation,
     Response,
     ResponseState,
     Ticket,
@@ -23,6 +25,7 @@ from desk.model import (
 from desk.records import Row
 from desk.sla import Escalation, SlaClock
 from desk.tables import (
+    answers,
     audit_logs,
     classifications,
     emails,
@@ -37,6 +40,8 @@ from desk.vault import Vault
 ASIDE = (Verb.REQUEUE, Verb.DISCARD)
 """What people do that no card tells as the last thing that happened."""
 
+Condition = ColumnElement[bool]
+
 
 async def read_views(
     connection: AsyncConnection, vault: Vault, ids: Sequence[TicketId]
@@ -44,9 +49,9 @@ async def read_views(
     """Views in the order of ``ids``; unknown ids are left out."""
     rows = await _rows(connection, select(tickets).where(tickets.c.id.in_(ids)))
     found = {row["id"]: records.ticket(row, vault) for row in rows}
-    latest = await _latest(connection, emails, ids)
+    latest = await _latest(connection, emails, ids, emails.c.relation == Relation.MAIL)
     mails = {id: records.email(row, vault) for id, row in latest.items()}
-    answers = {
+    replies = {
         id: records.response(row, vault)
         for id, row in (await _latest(connection, responses, ids)).items()
     }
@@ -59,11 +64,15 @@ async def read_views(
     labels = {row["email_id"]: records.classification(row, vault) for row in known}
     boxes = {row["id"]: records.mailbox(row) for row in await _rows(connection, select(mailboxes))}
     counts, unanswered = await _counts(connection, ids), await _unanswered(connection, ids)
+    shown = [mail.id for mail in mails.values()]
+    answered_at = await _answered_at(connection, shown)
+    resends = await _resends(connection, shown)
+    bounces = await _bounces(connection, vault, shown)
     last = await _last(connection, ids)
     dead = await read_of_tickets(connection, vault, ids)
     clocks, told = await _clocks(connection, ids)
     alarms = {id: sla.alarm_of(clocks.get(id, []), told.get(id, [])) for id in ids}
-    people = _mentioned(found, answers, last)
+    people = _mentioned(found, replies, last)
     people |= {
         UserId(one.acknowledged_by) for one in alarms.values() if one and one.acknowledged_by
     }
@@ -75,11 +84,14 @@ async def read_views(
             email=mails[id],
             mails=counts[id],
             classification=labels.get(mails[id].id),
-            response=_current(answers.get(id), mails[id]),
+            response=_current(replies.get(id), mails[id]),
             names=names,
             last=last.get(id),
             unanswered=unanswered.get(id, 0),
             given_up=tuple(letter for letter in dead if letter.ticket_id == id),
+            answered_at=answered_at.get(mails[id].id),
+            resends=resends.get(mails[id].id, 0),
+            bounce=bounces.get(mails[id].id, ""),
             clock=sla.leading(clocks.get(id, [])),
             alarm=alarms[id],
         )
@@ -100,19 +112,22 @@ async def _rows(connection: AsyncConnection, query: Select[tuple[object, ...]]) 
 
 
 async def _latest(
-    connection: AsyncConnection, table: Table, ids: Sequence[TicketId]
+    connection: AsyncConnection, table: Table, ids: Sequence[TicketId], *conditions: Condition
 ) -> dict[TicketId, Row]:
     newest = (
-        select(func.max(table.c.id)).where(table.c.ticket_id.in_(ids)).group_by(table.c.ticket_id)
+        select(func.max(table.c.id))
+        .where(table.c.ticket_id.in_(ids), *conditions)
+        .group_by(table.c.ticket_id)
     )
     rows = await _rows(connection, select(*read_columns(table)).where(table.c.id.in_(newest)))
     return {row["ticket_id"]: row for row in rows}
 
 
 async def _counts(connection: AsyncConnection, ids: Sequence[TicketId]) -> dict[TicketId, int]:
+    written = emails.c.relation.in_((Relation.MAIL, Relation.RESEND))
     query = (
         select(emails.c.ticket_id, func.count())
-        .where(emails.c.ticket_id.in_(ids))
+        .where(emails.c.ticket_id.in_(ids), written)
         .group_by(emails.c.ticket_id)
     )
     return {id: n for id, n in (await connection.execute(query)).all()}
@@ -120,20 +135,55 @@ async def _counts(connection: AsyncConnection, ids: Sequence[TicketId]) -> dict[
 
 async def _unanswered(connection: AsyncConnection, ids: Sequence[TicketId]) -> dict[TicketId, int]:
     """The customer's mails since the one that we answered last."""
+    sent = select(responses.c.ticket_id, responses.c.email_id).where(
+        responses.c.state == ResponseState.SENT
+    )
+    either = sent.union(select(answers.c.ticket_id, answers.c.email_id)).subquery()
     answered = (
-        select(responses.c.ticket_id, func.max(responses.c.email_id).label("email_id"))
-        .where(responses.c.state == ResponseState.SENT)
-        .group_by(responses.c.ticket_id)
+        select(either.c.ticket_id, func.max(either.c.email_id).label("email_id"))
+        .group_by(either.c.ticket_id)
         .subquery()
     )
     query = (
         select(emails.c.ticket_id, func.count())
         .outerjoin(answered, answered.c.ticket_id == emails.c.ticket_id)
-        .where(emails.c.ticket_id.in_(ids))
+        .where(emails.c.ticket_id.in_(ids), emails.c.relation == Relation.MAIL)
         .where(emails.c.id > func.coalesce(answered.c.email_id, 0))
         .group_by(emails.c.ticket_id)
     )
     return {id: n for id, n in (await connection.execute(query)).all()}
+
+
+async def _answered_at(
+    connection: AsyncConnection, ids: Sequence[EmailId]
+) -> dict[EmailId, datetime]:
+    """When these mails were answered from another mail client."""
+    query = select(answers.c.email_id, answers.c.sent_at).where(answers.c.email_id.in_(ids))
+    return {id: at for id, at in (await connection.execute(query.order_by(answers.c.id))).all()}
+
+
+async def _resends(connection: AsyncConnection, ids: Sequence[EmailId]) -> dict[EmailId, int]:
+    query = (
+        select(emails.c.copy_of, func.count())
+        .where(emails.c.copy_of.in_(ids), emails.c.relation == Relation.RESEND)
+        .group_by(emails.c.copy_of)
+    )
+    return {id: n for id, n in (await connection.execute(query)).all()}
+
+
+async def _bounces(
+    connection: AsyncConnection, vault: Vault, ids: Sequence[EmailId]
+) -> dict[EmailId, str]:
+    """Why our replies to these mails came back, in the other servers' words."""
+    query = select(*read_columns(emails)).where(
+        emails.c.copy_of.in_(ids), emails.c.relation == Relation.BOUNCE
+    )
+    found = [records.email(row, vault) for row in await _rows(connection, query)]
+    return {
+        mail.copy_of: mail.parsed.bounce.diagnostic or mail.parsed.subject
+        for mail in found
+        if mail.copy_of is not None and mail.parsed.bounce is not None
+    }
 
 
 async def _clocks(

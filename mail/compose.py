@@ -95,6 +95,13 @@ def reply_recipients(
     return others(parsed.reply_to) or others((parsed.sender,)), ()
 
 
+def receiving_address(parsed: ParsedEmail, address: str, aliases: Collection[str]) -> str:
+    """The address of ours that the customer wrote to, so that the answer comes from there."""
+    known = {one.casefold(): one for one in (address, *aliases)}
+    written = (one.address.casefold() for one in (*parsed.to, *parsed.cc))
+    return next((known[one] for one in written if one in known), address)
+
+
 def may_reply(parsed: ParsedEmail, own: Collection[str]) -> str:
     """ "" or a sentence that says why nobody should answer (RFC 3834 §2)."""
     if parsed.kind is Kind.BOUNCE:

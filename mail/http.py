@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,6 +10,8 @@ from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
+
+import orjson
 
 from desk.errors import Ambiguous, Misconfigured, Transient
 
@@ -38,7 +39,7 @@ class Answer:
     def json(self) -> dict[str, Any]:
         """Raises Transient when the body is no JSON object: something in between cut it."""
         try:
-            found = json.loads(self.body)
+            found = orjson.loads(self.body)
         except ValueError as error:
             raise Transient(f"{self.host} answered with something else than JSON") from error
         if not isinstance(found, dict):
@@ -90,20 +91,22 @@ class Http:
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
         is_final: bool = False,
+        length: int = 0,
     ) -> Answer:
-        """One request; redirects are not followed.
+        """One request; redirects are not followed. Of a body, no more than ``length`` is read.
 
         Raises Transient when no whole answer came, Misconfigured when the certificate is wrong.
         ``is_final``: what is asked for must not happen twice. Then a failure after the connection
         was made is Ambiguous, and no kept connection is used, for the server may just close it.
         """
+        request = _Request(method, url, parameters, headers, content)
         with _translated(urlsplit(url).hostname or url, is_final):
             if is_final:
                 async with self._opened(is_kept=False) as session:
-                    return await _exchanged(session, method, url, parameters, headers, content)
+                    return await _exchanged(session, request, length)
             if self._session is None:
                 self._session = self._opened(is_kept=True)
-            return await _exchanged(self._session, method, url, parameters, headers, content)
+            return await _exchanged(self._session, request, length)
 
     def _opened(self, is_kept: bool) -> ClientSession:
         from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
@@ -113,21 +116,31 @@ class Http:
         return ClientSession(timeout=limits, connector=connector, cookie_jar=DummyCookieJar())
 
 
-async def _exchanged(
-    session: ClientSession,
-    method: str,
-    url: str,
-    parameters: Parameters,
-    headers: Mapping[str, str] | None,
-    content: bytes | None,
-) -> Answer:
-    host = urlsplit(url).hostname or url
+@dataclass(frozen=True, slots=True)
+class _Request:
+    method: str
+    url: str
+    parameters: Parameters
+    headers: Mapping[str, str] | None
+    content: bytes | None
+
+
+async def _exchanged(session: ClientSession, request: _Request, length: int) -> Answer:
+    host = urlsplit(request.url).hostname or request.url
     async with session.request(
-        method, url, params=list(parameters), headers=headers, data=content, allow_redirects=False
+        request.method,
+        request.url,
+        params=list(request.parameters),
+        headers=request.headers,
+        data=request.content,
+        allow_redirects=False,
     ) as answer:
         body = bytearray()
         async for chunk in answer.content.iter_any():
             body += chunk
+            if length and len(body) >= length:
+                del body[length:]
+                break
             if len(body) > ANSWER_BYTES:
                 raise Transient(f"{host} answered with more than {ANSWER_BYTES:,} bytes")
         return Answer(host, answer.status, answer.headers, bytes(body))

@@ -23,7 +23,7 @@ Sleep = Callable[[float], Awaitable[object]]
 
 _chance = SystemRandom().random
 
-SLOT_SECONDS = 300.0
+SLOT_SECONDS = 120.0
 
 
 @dataclass(frozen=True, slots=True)

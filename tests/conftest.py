@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from desk.engine import upgrade
 from desk.store import Store
 from tests.doubles.desk import FastClock, new_vault
+from tests.doubles.google import emulated_gmail
 from tests.doubles.postgres import postgres
 from tests.doubles.redis import queue as queue
 from tests.doubles.redis import real_redis as real_redis
@@ -28,6 +29,12 @@ os.environ.pop("HF_HUB_OFFLINE", None)
 def postgres_socket() -> Iterator[Path]:
     with postgres() as socket:
         yield socket
+
+
+@pytest.fixture(scope="session")
+def gmail_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with emulated_gmail(tmp_path_factory.mktemp("gmail")) as url:
+        yield url
 
 
 @pytest.fixture

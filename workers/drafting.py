@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import Protocol
 
 import structlog
@@ -25,6 +26,7 @@ from desk.model import (
     Step,
     TicketId,
     TicketState,
+    TicketView,
     Verb,
 )
 from desk.ports import Queue
@@ -35,6 +37,11 @@ from inference.redact import Found, Redacted, restore, substitute
 from mail.compose import may_reply, reply_recipients, reply_subject
 
 log = structlog.get_logger()
+
+LOOP_WINDOW = timedelta(hours=1)
+TICKET_REPLIES = 3
+SENDER_REPLIES = 10
+"""After so many replies within the window, on one ticket or to one address, no more are drafted."""
 
 UNREADABLE = {
     Kind.CALENDAR: "this is an invitation: answer it in a mail program",
@@ -149,7 +156,12 @@ class Drafting:
             return
         parsed, signature = view.email.parsed, self.signatures.get(view.mailbox.name, "")
         instruction = view.ticket.instruction
-        draft = await self.drafter.draft(parsed, view.classification, signature, instruction)
+        looped = "" if instruction else await self._looped(view)
+        draft = (
+            Draft("", needs_human=True, reason=looped)
+            if looped and not may_reply(parsed, self.drafter.own)
+            else await self.drafter.draft(parsed, view.classification, signature, instruction)
+        )
         async with self.store.change() as change:
             ticket = await change.move_ticket(view.ticket, Verb.DRAFT, {"instruction": ""})
             # an earlier reply of which nobody knows whether it left comes first
@@ -158,7 +170,20 @@ class Drafting:
                 content = envelope(parsed, draft.text, self.drafter.own)
                 await change.add_response(ticket, view.email.id, content, draft)
         await failpoint("drafting.stored")
-        await self.queue.put(Step.SHOW, id, view.ticket.score)
+        is_urgent = view.ticket.urgency.is_urgent
+        await self.queue.put(Step.SHOW, id, view.ticket.score, is_urgent=is_urgent)
+
+    async def _looped(self, view: TicketView) -> str:
+        """Two desks that answer each other stop here, whatever their mails say of themselves
+        (RFC 3834 §2); a person who asks for a draft gets one."""
+        since = self.store.clock.now() - LOOP_WINDOW
+        on_ticket, to_sender = await self.store.recent_replies(view, since)
+        if on_ticket < TICKET_REPLIES and to_sender < SENDER_REPLIES:
+            return ""
+        return (
+            f"{max(on_ticket, to_sender)} replies went to this address within an hour."
+            " Perhaps a machine answers there: write only if a person does"
+        )
 
 
 def left_to_a_person(parsed: ParsedEmail, known: Classification | None, instruction: str) -> str:

@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import structlog
 
-from desk.change import Change, Received
 from desk.errors import DeskError, Transient
 from desk.failpoints import failpoint
-from desk.model import (
-    RESPONSE_MOVES,
-    Mailbox,
-    MailboxId,
-    ParsedEmail,
-    Response,
-    Ticket,
-    Verb,
-)
+from desk.mails import Received
+from desk.model import Mailbox, MailboxId, ParsedEmail, Step
 from desk.ports import Queue
 from desk.rules import jobs
 from desk.store import Store
+from mail.duplicates import content_key
 from mail.provider import Arrival, Provider
-from mail.threads import ancestors, belongs, subject_key
+from mail.threads import subject_key
+from workers.arrivals import Taken, take_in, take_in_sent
+from workers.failure import caught, kind
 
 log = structlog.get_logger()
 
-SUBJECT_DAYS = 14
-"""A reply without references joins a ticket of the same subject and sender not older than this."""
+
+@dataclass(frozen=True, slots=True)
+class Mail:
+    """An arrival, read."""
+
+    received: Received
+    is_sent: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,92 +43,95 @@ class Intake:
     parse: Callable[[bytes], Awaitable[ParsedEmail]]
 
     async def __call__(self, id: int) -> None:
-        """Take in everything that is new in one mailbox. One that cannot be read says so in its
-        record; the schedule looks again soon, whatever was wrong."""
+        """Take in the next page of one mailbox, and come back for more. One that cannot be read
+        says so in its record; the schedule looks again soon, whatever was wrong."""
         mailbox = await self.store.mailbox(MailboxId(id))
         provider = self.providers.get(mailbox.id)
         if provider is None:
             return  # it is no longer in the settings
-        is_more = True
-        while is_more:
-            try:
-                page = await provider.fetch(mailbox.checkpoint)
-            except DeskError as error:
-                log.warning("mailbox not read", mailbox=mailbox.id, error=type(error).__name__)
-                await self._report(mailbox, str(error))
-                return
-            await failpoint("intake.fetched")
-            tickets = await self._take_in(mailbox, page.arrivals, page.checkpoint)
-            await failpoint("intake.stored")
-            for ticket in tickets:
-                await self._queue(ticket)
-            mailbox = await self.store.mailbox(mailbox.id)
-            is_more = page.more
+        try:
+            page = await provider.fetch(mailbox.checkpoint)
+        except DeskError as error:
+            log.warning("mailbox not read", mailbox=mailbox.id, error=type(error).__name__)
+            async with self.store.change() as change:
+                await change.save_checkpoint(mailbox.id, mailbox.checkpoint, str(error))
+            return
+        await failpoint("intake.fetched")
+        mails = await asyncio.gather(*(self._read(arrival) for arrival in page.arrivals))
+        stored = await self._take_in_page(mailbox, mails, page.checkpoint)
+        await failpoint("intake.stored")
+        for taken in stored:
+            await self._queue(taken)
+        if page.more:
+            await self.queue.put(Step.INTAKE, mailbox.id, 0.0)
 
-    async def _take_in(
-        self, mailbox: Mailbox, arrivals: tuple[Arrival, ...], checkpoint: str
-    ) -> list[Ticket]:
-        """The mails and the checkpoint that covers them, in one transaction."""
-        incoming = [arrival for arrival in arrivals if not arrival.is_sent]
-        received = await asyncio.gather(*(self._read(arrival) for arrival in incoming))
-        tickets = []
-        async with self.store.change() as change:
-            for mail in received:
-                if not await change.has_mail(mailbox.id, mail.key, mail.sha256):
-                    tickets.append(await self._add(change, mailbox, mail))
-            if checkpoint != mailbox.checkpoint or mailbox.problem:
-                await change.save_checkpoint(mailbox.id, checkpoint)
-        return tickets
-
-    async def _read(self, arrival: Arrival) -> Received:
+    async def _read(self, arrival: Arrival) -> Mail:
         parsed = await self.parse(arrival.raw)
-        return Received(
+        received = Received(
             key=arrival.key,
             raw=arrival.raw,
             sha256=hashlib.sha256(arrival.raw).hexdigest(),
             received_at=arrival.received_at,
             parsed=parsed,
             subject_key=subject_key(parsed.subject),
+            content_key=content_key(parsed),
+            thread=arrival.thread,
         )
+        return Mail(received, arrival.is_sent)
 
-    async def _add(self, change: Change, mailbox: Mailbox, mail: Received) -> Ticket:
-        score = mail.received_at.timestamp() * 1000
-        ticket = await self._existing(change, mailbox, mail)
-        if ticket is None:
-            ticket = await change.open_ticket(mailbox.id, mail, score)
-        else:
-            await self._retire(change, await change.live_response(ticket.id))
-            ticket = await change.ticket(ticket.id)
-        await change.receive(ticket, mail)
-        return await change.ticket(ticket.id)
+    async def _take_in_page(
+        self, mailbox: Mailbox, mails: Sequence[Mail], checkpoint: str
+    ) -> list[Taken]:
+        """All at once, or, when one of them cannot be stored, one by one: a mail that breaks
+        something must not hold up the mailbox."""
+        stored = await caught(self._store(mailbox, mails, checkpoint))
+        if not isinstance(stored, Exception):
+            return stored
+        if isinstance(stored, Transient):
+            raise stored
+        log.warning("page stored mail by mail", mailbox=mailbox.id, error=kind(stored))
+        taken = [await self._store_alone(mailbox, mail) for mail in mails]
+        await self._store(mailbox, [], checkpoint)
+        return taken
 
-    async def _existing(self, change: Change, mailbox: Mailbox, mail: Received) -> Ticket | None:
-        parsed = mail.parsed
-        if known := ancestors(parsed):
-            found = await change.ticket_of_messages(mailbox.id, known)
-            if found:
-                return found
-        since = change.now - timedelta(days=SUBJECT_DAYS)
-        similar = await change.ticket_of_subject(
-            mailbox.id, mail.subject_key, parsed.sender.address, since
-        )
-        if similar is None:
-            return None
-        age = change.now - similar.updated_at
-        return similar if belongs(parsed, mail.subject_key, True, age) else None
+    async def _store_alone(self, mailbox: Mailbox, mail: Mail) -> Taken:
+        stored = await caught(self._store(mailbox, [mail], mailbox.checkpoint))
+        if isinstance(stored, Transient):
+            raise stored
+        if isinstance(stored, Exception):
+            log.error("mail stored unread", mailbox=mailbox.id, error=kind(stored))
+            bare = unread(mail, kind(stored))
+            stored = await self._store(mailbox, [bare], mailbox.checkpoint)
+        return stored[0]
 
-    async def _retire(self, change: Change, response: Response | None) -> None:
-        """The customer wrote again: what answers the earlier mail must not leave unread."""
-        if response is not None and (response.state, Verb.RETIRE) in RESPONSE_MOVES:
-            await change.move_response(response, Verb.RETIRE)
-
-    async def _queue(self, ticket: Ticket) -> None:
-        try:
-            for job in jobs(ticket, None):
-                await self.queue.put(job.step, job.id, job.score)
-        except Transient as error:
-            log.warning("not queued, left to the sweep", ticket=ticket.id, error=str(error))
-
-    async def _report(self, mailbox: Mailbox, problem: str) -> None:
+    async def _store(self, mailbox: Mailbox, mails: Sequence[Mail], checkpoint: str) -> list[Taken]:
+        """The mails and the checkpoint that covers them, in one transaction."""
+        taken = []
         async with self.store.change() as change:
-            await change.save_checkpoint(mailbox.id, mailbox.checkpoint, problem)
+            for mail in mails:
+                take = take_in_sent if mail.is_sent else take_in
+                taken.append(await take(change, mailbox, mail.received))
+            if checkpoint != mailbox.checkpoint or mailbox.problem:
+                await change.save_checkpoint(mailbox.id, checkpoint)
+        return taken
+
+    async def _queue(self, taken: Taken) -> None:
+        try:
+            if taken.response is not None:
+                await self.queue.put(Step.SENDING, taken.response.id, 0.0)
+            if taken.ticket is not None:
+                for job in jobs(taken.ticket, None):
+                    await self.queue.put(job.step, job.id, job.score, is_urgent=job.is_urgent)
+        except Transient as error:
+            log.warning("not queued, left to the sweep", error=str(error))
+
+
+def unread(mail: Mail, reason: str) -> Mail:
+    """The mail as it came, for a person to open in a mail program: only its bytes are kept."""
+    parsed = ParsedEmail(
+        subject="A mail that could not be read",
+        text="Open this mail in the mailbox itself.",
+        defects=(f"It could not be stored as it was read ({reason})",),
+    )
+    received = replace(mail.received, parsed=parsed, subject_key="", content_key="")
+    return replace(mail, received=received)

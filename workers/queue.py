@@ -6,30 +6,19 @@ with a random token; whoever comes with an older token is refused. Payloads are 
 
 from __future__ import annotations
 
-import asyncio
 import math
 import secrets
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
 
-import redis.asyncio
 import structlog
-from redis.commands.core import AsyncScript
-from redis.exceptions import RedisError, ResponseError
 
-from desk.errors import Transient
 from desk.model import Step
 from desk.rules import Job
+from workers.scripts import PATIENCE, PREFIX, Scripts
 
-PREFIX = "{desk:q}"
-_LUA = Path(__file__).with_name("lua")
 _CHUNK = 500  # jobs a script call, so that nobody else waits long for Redis
-_PATIENCE = 2.0  # seconds for an answer before Redis counts as away
 
 logger = structlog.get_logger()
 
@@ -72,62 +61,27 @@ class Entry:
     lost: int
 
 
-@asynccontextmanager
-async def _border(seconds: float = _PATIENCE) -> AsyncIterator[None]:
-    # Not redis-py's socket_timeout: it goes through asyncio.wait_for, and before Python 3.12 that
-    # may swallow a cancellation (https://bugs.python.org/issue37658).
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except (RedisError, OSError) as error:
-        # The library's text may hold an address; the first word of Redis's own (OOM, NOAUTH) helps.
-        word = " " + str(error).partition(" ")[0] if isinstance(error, ResponseError) else ""
-        raise Transient(
-            f"Redis did not answer ({type(error).__name__}{word}); jobs wait until it does."
-        ) from error
-
-
-class RedisQueue:
+class RedisQueue(Scripts):
     """The mail line (``desk.ports.Queue``) and what workers need on top of it."""
 
     def __init__(self, url: str, prefix: str = PREFIX) -> None:
         """``url``: redis://, rediss:// or unix:///path; ``prefix`` needs a {hash tag}."""
-        self._prefix = prefix
-        self._redis = redis.asyncio.Redis.from_url(url)
-        prelude = (_LUA / "prelude.lua").read_text()
-        self._scripts: dict[str, AsyncScript] = {
-            path.stem: self._redis.register_script(prelude + path.read_text())
-            for path in _LUA.glob("*.lua")
-            if path.stem != "prelude"
-        }
+        super().__init__(url, prefix)
+        self._name = secrets.token_hex(4)  # which worker this is, for its share of the jobs
         self._unanswered: set[str] = set()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        await self.close()
-
-    async def close(self) -> None:
-        async with _border():
-            await self._redis.aclose()
-
-    async def ping(self) -> None:
-        """Raises Transient when Redis is away."""
-        async with _border():
-            await self._redis.ping()
 
     # what everybody may do
 
     async def put(
-        self, step: Step, id: int, score: float, not_before: datetime | None = None
+        self,
+        step: Step,
+        id: int,
+        score: float,
+        not_before: datetime | None = None,
+        *,
+        is_urgent: bool = False,
     ) -> None:
-        await self.put_many([Job(step, id, score, not_before)])
+        await self.put_many([Job(step, id, score, not_before, is_urgent)])
 
     async def put_many(self, jobs: Iterable[Job]) -> None:
         await self._put("put", list(jobs))
@@ -136,44 +90,50 @@ class RedisQueue:
         """Add what is missing and take over the scores. For sweeps: unlike ``put`` it leaves a
         running job alone and does not cut a backoff short. Starts an epoch if there is none."""
         await self._put("reconcile", list(jobs))
-        async with _border():
-            await self._redis.set(f"{self._prefix}:epoch", secrets.token_hex(8), nx=True)
+        async with self.border():
+            await self.redis.set(f"{self.prefix}:epoch", secrets.token_hex(8), nx=True)
 
     async def epoch(self) -> str | None:
-        """Changes, or is None, after Redis lost everything: then all jobs must be reconciled."""
-        async with _border():
-            value = await self._redis.get(f"{self._prefix}:epoch")
-        return None if value is None else str(value, "ascii", "replace")
+        """None after Redis lost everything, another after it started anew or another took over:
+        then it may lack what it was told last, and all jobs must be reconciled."""
+        async with self.border():
+            value = await self.redis.get(f"{self.prefix}:epoch")
+            server = await self.redis.info("server")
+        return None if value is None else f"{server['run_id']} {value.decode('ascii', 'replace')}"
 
     async def rescore(self, step: Step, id: int, score: float) -> bool:
         """Give a job a new rank; False when it is not in the queue."""
-        return bool(await self._run("rescore", _job(step, id), _score(score)))
+        return bool(await self.run("rescore", _job(step, id), _score(score)))
 
     async def remove(self, step: Step, id: int) -> bool:
         """Take a waiting job out; one that runs is left to end. True when it waited."""
-        return bool(await self._run("remove", _job(step, id)))
+        return bool(await self.run("remove", _job(step, id)))
 
     async def depth(self) -> dict[Step, Depth]:
-        rows = await self._run("depth", *Step)
+        rows = await self.run("depth", *Step)
         return {step: Depth(*row) for step, row in zip(Step, rows, strict=True)}
 
     async def listing(self, step: Step, limit: int = 100) -> list[Entry]:
         """Running jobs first, then those that are ready in their order, then delayed ones."""
-        return [_entry(row) for row in await self._run("listing", step, limit)]
+        return [_entry(row) for row in await self.run("listing", step, limit)]
 
     async def bad(self) -> int:
         """How many members that are no job ids were found in Redis and thrown away."""
-        async with _border():
-            return int(await self._redis.get(f"{self._prefix}:bad") or 0)
+        async with self.border():
+            return int(await self.redis.get(f"{self.prefix}:bad") or 0)
 
     # what workers do
 
-    async def claim(self, step: Step, n: int, lease_seconds: float) -> list[Claim]:
-        """Up to ``n`` jobs, lowest score first; [] when nothing is ready."""
+    async def claim(
+        self, step: Step, n: int, lease_seconds: float, *, only_urgent: bool = False
+    ) -> list[Claim]:
+        """Up to ``n`` jobs, lowest score first; [] when nothing is ready. Of a short queue no
+        more than this worker's share; then the bell has rung for the others."""
         await self._recover()
         token = secrets.token_hex(8)
+        asked = (step, n, _ms(lease_seconds), token, int(only_urgent), self._name)
         try:
-            bad, *rows = await self._run("claim", step, n, _ms(lease_seconds), token)
+            bad, *rows = await self.run("claim", *asked)
         except BaseException:
             self._unanswered.add(token)
             raise
@@ -195,7 +155,7 @@ class RedisQueue:
     async def renew(self, claims: Collection[Claim]) -> set[Claim]:
         """Start the leases anew; returns the claims that were lost meanwhile."""
         args = [arg for claim in claims for arg in (claim.job, claim.token, _ms(claim.lease))]
-        held = await self._run("renew", *args)
+        held = await self.run("renew", *args)
         return {claim for claim, holds in zip(claims, held, strict=True) if not holds}
 
     async def ack(self, claim: Claim) -> bool:
@@ -209,23 +169,23 @@ class RedisQueue:
         """The job failed: it costs a try, and after ``delay`` seconds it has its old rank."""
         return (await self._finish("retry", [claim], delay))[0]
 
-    async def release(self, claim: Claim) -> bool:
-        """The job was not run to its end, and that costs no try."""
-        return (await self._finish("release", [claim]))[0]
+    async def release(self, claim: Claim, delay: float = 0) -> bool:
+        """The job was not run to its end, and that costs no try; not before ``delay`` seconds."""
+        return (await self._finish("release", [claim], delay))[0]
 
     async def drop(self, claim: Claim) -> bool:
         """The job is dead; only a ``put`` after its claim brings it back."""
         return (await self._finish("drop", [claim]))[0]
 
-    async def wait(self, steps: Sequence[Step], seconds: float) -> bool:
-        """Sleep until there may be work for these steps, at most ``seconds``; False = none seen."""
-        pause = await self._run("pause", *steps)
+    async def wait(self, step: Step, seconds: float, *, only_urgent: bool = False) -> bool:
+        """Sleep until there may be work for this step, at most ``seconds``; False = none seen."""
+        pause = await self.run("pause")
         if pause == 0:
             return True
         limit = seconds if pause < 0 else min(seconds, pause / 1000)
-        bells = [f"{self._prefix}:bell:{step}" for step in steps]
-        async with _border(limit + _PATIENCE):
-            rung = await self._redis.blpop(bells, timeout=max(0.001, limit))
+        bell = f"{self.prefix}:bell:{step}" + (":urgent" if only_urgent else "")
+        async with self.border(limit + PATIENCE):
+            rung = await self.redis.blpop([bell], timeout=max(0.001, limit))
         return rung is not None or limit < seconds
 
     async def _put(self, verb: str, jobs: list[Job]) -> None:
@@ -233,23 +193,20 @@ class RedisQueue:
             args: list[str] = []
             for job in jobs[start : start + _CHUNK]:
                 not_before = "0" if job.not_before is None else _ms(job.not_before.timestamp())
-                args += (_job(job.step, job.id), _score(job.score), not_before)
-            await self._run("put", verb, *args)
+                lane = str(int(job.is_urgent))
+                args += (_job(job.step, job.id), _score(job.score), not_before, lane)
+            await self.run("put", verb, *args)
 
     async def _finish(self, verb: str, claims: Sequence[Claim], delay: float = 0) -> list[bool]:
         args = [arg for claim in claims for arg in (claim.job, claim.token)]
-        return [bool(held) for held in await self._run("finish", verb, _ms(delay), *args)]
+        return [bool(held) for held in await self.run("finish", verb, _ms(delay), *args)]
 
     async def _recover(self) -> None:
         """Give back what claims took whose answer was cut off, instead of losing their leases."""
         if self._unanswered:
             tokens = set(self._unanswered)
-            await self._run("recover", *tokens)
+            await self.run("recover", *tokens)
             self._unanswered -= tokens
-
-    async def _run(self, script: str, *args: str | int) -> Any:
-        async with _border():
-            return await self._scripts[script](keys=[self._prefix], args=args)
 
 
 def _job(step: Step, id: int) -> str:

@@ -7,9 +7,9 @@ who may have died in between, so it is unknown; only the sent mail or a person c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from desk.delivery import give_way
@@ -29,8 +29,8 @@ from desk.ports import Queue
 from desk.rules import looks_for_earlier
 from desk.store import Store
 from inference.sentences import MARK
-from mail.compose import compose
-from mail.provider import Provider
+from mail.compose import compose, receiving_address
+from mail.provider import Origin, Provider
 from workers.sent_mail import SentMail
 
 MAX_TRIES = 8
@@ -41,13 +41,24 @@ PATIENCE = 10
 
 
 @dataclass(frozen=True, slots=True)
+class Letter:
+    """What is handed over, and which mail it answers."""
+
+    mime: bytes
+    sender: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
 class Sending:
-    """``display_names`` are what customers see as the sender, by mailbox name."""
+    """``display_names`` are what customers see as the sender, ``aliases`` further addresses of a
+    mailbox, both by its name."""
 
     store: Store
     queue: Queue
     providers: Mapping[MailboxId, Provider]
     display_names: Mapping[str, str]
+    aliases: Mapping[str, Collection[str]] = field(default_factory=dict)
 
     async def __call__(self, id: int) -> None:
         # a person or another worker was faster: whoever was has queued what follows
@@ -79,7 +90,7 @@ class Sending:
             await self.queue.put(Step.SENDING, response.id, later.timestamp() * 1000, later)
             return
         try:
-            mailbox, mime = await self._compose(response)
+            mailbox, letter = await self._compose(response)
             if looks_for_earlier(response) and await self._sent_mail.look_for_earlier(response):
                 return
         except Transient as error:
@@ -92,7 +103,7 @@ class Sending:
         response = await self._move(response, Verb.SEND)
         await failpoint("sending.marked")
         if await self._is_still_ours(response):
-            await self._hand_over(response, mailbox, mime)
+            await self._hand_over(response, mailbox, letter)
 
     async def _is_still_ours(self, response: Response) -> bool:
         """A worker that was held up until its lease ended must not hand over any more: somebody
@@ -100,10 +111,11 @@ class Sending:
         now = await self.store.response(response.id)
         return (now.state, now.version) == (response.state, response.version)
 
-    async def _hand_over(self, response: Response, mailbox: Mailbox, mime: bytes) -> None:
+    async def _hand_over(self, response: Response, mailbox: Mailbox, letter: Letter) -> None:
         recipients = [a.address for a in (*response.envelope.to, *response.envelope.cc)]
+        provider = self.providers[mailbox.id]
         try:
-            await self.providers[mailbox.id].send(mime, mailbox.address, recipients)
+            await provider.send(letter.mime, letter.sender, recipients, letter.origin)
         except Ambiguous:
             await self._lose(response)
         except Transient as error:
@@ -130,7 +142,7 @@ class Sending:
                 await asyncio.sleep(SKEW.total_seconds())
         await self._sent_mail.note(response.id, response.message_id)
 
-    async def _compose(self, response: Response) -> tuple[Mailbox, bytes]:
+    async def _compose(self, response: Response) -> tuple[Mailbox, Letter]:
         """The marks of citations are for whoever approves; the customer has no list of sources.
         Other numbers in brackets are the reply's own."""
         view = await self.store.view(response.ticket_id)
@@ -138,7 +150,8 @@ class Sending:
             raise Permanent(f"The mailbox {view.mailbox.name} is no longer in the settings")
         email = await self.store.email(response.email_id)
         name = self.display_names.get(view.mailbox.name, "")
-        sender = Address(name, view.mailbox.address)
+        aliases = self.aliases.get(view.mailbox.name, ())
+        sender = Address(name, receiving_address(email.parsed, view.mailbox.address, aliases))
         cited = {citation.n for citation in response.draft.citations}
         text = MARK.sub(
             lambda mark: "" if int(mark[1]) in cited else mark[0], response.envelope.text
@@ -146,7 +159,8 @@ class Sending:
         content = replace(response.envelope, text=text)
         now = self.store.clock.now()
         mime = compose(content, email.parsed, sender, response.message_id, now)
-        return view.mailbox, mime
+        origin = Origin(email.key, email.thread)
+        return view.mailbox, Letter(mime, sender.address, origin)
 
     async def _put_back(self, response: Response, error: Transient) -> None:
         """Nothing was handed over: later again. After many tries a person decides. The record says

@@ -128,7 +128,8 @@ class SentMail:
     async def show(self, response: Response) -> None:
         ticket = await self.store.ticket(response.ticket_id)
         try:
-            await self.queue.put(Step.SHOW, ticket.id, ticket.score)
+            is_urgent = ticket.urgency.is_urgent
+            await self.queue.put(Step.SHOW, ticket.id, ticket.score, is_urgent=is_urgent)
         except Transient as error:
             log.warning("not queued, left to the sweep", ticket=ticket.id, error=str(error))
 

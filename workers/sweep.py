@@ -5,12 +5,21 @@ Redis may lose everything; the records say what should be there. The queue ignor
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
+from desk.errors import Transient
+from desk.model import Response, Step, Ticket
 from desk.rules import Job, jobs
-from desk.store import Store
+
+LOOK = 1.0
+"""Seconds between two looks at whether Redis is still the one that was filled."""
+
+log = structlog.get_logger()
 
 
 class Line(Protocol):
@@ -20,10 +29,26 @@ class Line(Protocol):
         """Queue what is missing."""
         ...
 
+    async def epoch(self) -> str | None:
+        """Which Redis, filled when; None for one that was not."""
+        ...
+
+
+class Records(Protocol):
+    """The part of the store that the sweep needs."""
+
+    async def unfinished(self) -> list[tuple[Ticket, Response | None]]:
+        """What may want a step."""
+        ...
+
+    async def given_up(self) -> set[tuple[Step, int]]:
+        """What waits for a manager's decision."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    store: Store
+    store: Records
     queue: Line
 
     async def __call__(self) -> int:
@@ -37,3 +62,16 @@ class Sweep:
         ]
         await self.queue.reconcile(wanted)
         return len(wanted)
+
+    async def heal(self) -> None:
+        """Sweep as soon as Redis was emptied, started anew or replaced. Until cancelled."""
+        known: str | None = None
+        while True:
+            try:
+                if (found := await self.queue.epoch()) is None or found != known:
+                    count = await self()
+                    known = await self.queue.epoch()
+                    log.info("queue_refilled", jobs=count)
+            except Transient:
+                known = None  # whoever comes back may lack what it was told last
+            await asyncio.sleep(LOOK)

@@ -86,7 +86,8 @@ class Triage:
                 model=known.model,
             )
         await failpoint("triage.stored")
-        await self.queue.put(Step.DRAFTING, view.ticket.id, score)
+        is_urgent = known.urgency.label.is_urgent
+        await self.queue.put(Step.DRAFTING, view.ticket.id, score, is_urgent=is_urgent)
 
 
 def subject_and_reply(view: TicketView) -> str:

@@ -1,4 +1,5 @@
-"""What every kind of mailbox does the same, on real ones: a Maildir, and Dovecot with SMTP."""
+"""What every kind of mailbox does the same: a Maildir, Dovecot with SMTP, and Outlook on a strict
+loopback Graph."""
 
 from __future__ import annotations
 
@@ -18,7 +19,11 @@ from mail.maildir import MaildirProvider, deliver
 from mail.provider import Arrival, Provider
 from mail.smtp import SmtpSender
 from tests.doubles.dovecot import PASSWORD, dovecot
+from tests.doubles.google import gmail_account, gmail_provider
+from tests.doubles.graph import graph
 from tests.doubles.smtpd import smtpd
+
+CUSTOMER = "customer@example.org"
 
 
 @dataclass
@@ -50,21 +55,40 @@ async def imap_box(idle: bool) -> AsyncIterator[Mailbox]:
                 yield Mailbox(provider, server.deliver, lambda: ImapProvider(account, sender))
 
 
-@pytest.fixture(params=["maildir", "imap", "imap without IDLE"])
+@asynccontextmanager
+async def outlook_box() -> AsyncIterator[Mailbox]:
+    async with graph() as service, service.opened() as provider:
+        yield Mailbox(provider, service.box.deliver, service.opened)
+
+
+@asynccontextmanager
+async def gmail_box(emulator: str) -> AsyncIterator[Mailbox]:
+    """Gmail's emulator, behind a proxy that knows what it does not."""
+    async with gmail_account(emulator) as google, gmail_provider(google) as provider:
+        yield Mailbox(provider, google.deliver, lambda: gmail_provider(google))
+
+
+@pytest.fixture(params=["maildir", "imap", "imap without IDLE", "gmail", "outlook"])
 async def mailbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Mailbox]:
-    if request.param == "maildir":
+    if request.param == "outlook":
+        async with outlook_box() as box:
+            yield box
+    elif request.param == "maildir":
         async with maildir_box(tmp_path / "box") as box:
+            yield box
+    elif request.param == "gmail":
+        async with gmail_box(request.getfixturevalue("gmail_emulator")) as box:
             yield box
     else:
         async with imap_box(idle=request.param == "imap") as box:
             yield box
 
 
-def mail(number: int) -> bytes:
+def mail(number: int, to: str = "alice@example.org") -> bytes:
     lines = [
         f"Message-ID: <{number}@example.org>",
         "From: customer@example.org",
-        "To: alice@example.org",
+        f"To: {to}",
         f"Subject: mail {number}",
         "",
         f"body {number} \u00e4",
@@ -198,7 +222,7 @@ async def test_wait_without_mail_ends_in_time(mailbox: Mailbox) -> None:
 
 async def test_sent_mail_is_found_by_its_message_id_and_no_other(mailbox: Mailbox) -> None:
     assert not await mailbox.provider.find_sent("<7@example.org>")
-    await mailbox.provider.send(mail(7), "alice@example.org", ["customer@example.org"])
+    await mailbox.provider.send(mail(7, CUSTOMER), "alice@example.org", [CUSTOMER])
     assert await mailbox.provider.find_sent("<7@example.org>")
     assert not await mailbox.provider.find_sent("<77@example.org>")
     assert not await mailbox.provider.find_sent("<@example.org>")
@@ -211,7 +235,7 @@ async def test_sent_mail_comes_back_once_and_marked_as_sent(mailbox: Mailbox) ->
     mailbox.deliver(mail(1))
     page = await mailbox.provider.fetch("")
     assert [(arrival.is_sent, numbers([arrival])) for arrival in page.arrivals] == [(False, [1])]
-    await mailbox.provider.send(mail(7), "alice@example.org", ["customer@example.org"])
+    await mailbox.provider.send(mail(7, CUSTOMER), "alice@example.org", [CUSTOMER])
     assert await mailbox.provider.find_sent("<7@example.org>")
     mailbox.deliver(mail(2))
     arrivals, checkpoint = await read_all(mailbox.provider, page.checkpoint, 5)
@@ -224,10 +248,10 @@ async def test_sent_mail_comes_back_once_and_marked_as_sent(mailbox: Mailbox) ->
 async def test_what_was_sent_before_the_mailbox_was_connected_does_not_come(
     mailbox: Mailbox,
 ) -> None:
-    await mailbox.provider.send(mail(7), "alice@example.org", ["customer@example.org"])
+    await mailbox.provider.send(mail(7, CUSTOMER), "alice@example.org", [CUSTOMER])
     async with mailbox.reopen() as provider:
         arrivals, checkpoint = await read_all(provider, "", 5)
         assert arrivals == []
-        await provider.send(mail(8), "alice@example.org", ["customer@example.org"])
+        await provider.send(mail(8, CUSTOMER), "alice@example.org", [CUSTOMER])
         [sent] = (await provider.fetch(checkpoint)).arrivals
         assert (sent.is_sent, numbers([sent])) == (True, [8])

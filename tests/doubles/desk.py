@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from desk.actions import ActionRequest, Actions, Seen
-from desk.change import Received
 from desk.errors import Transient
+from desk.mails import Received
 from desk.model import (
     Address,
     Category,
@@ -60,7 +60,13 @@ class ListQueue:
     is_away: bool = False
 
     async def put(
-        self, step: Step, id: int, score: float, not_before: datetime | None = None
+        self,
+        step: Step,
+        id: int,
+        score: float,
+        not_before: datetime | None = None,
+        *,
+        is_urgent: bool = False,
     ) -> None:
         if self.is_away:
             raise Transient("Redis did not answer")

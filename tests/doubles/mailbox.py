@@ -20,6 +20,7 @@ class ScriptedMailbox:
 
     arrivals: list[Arrival] = field(default_factory=list)
     sent: list[bytes] = field(default_factory=list)
+    origins: list[Origin] = field(default_factory=list)
     failures: list[DeskError] = field(default_factory=list)
     keeps: bool = False
 
@@ -39,6 +40,7 @@ class ScriptedMailbox:
     async def send(
         self, mime: bytes, sender: str, recipients: Sequence[str], origin: Origin = NOWHERE
     ) -> None:
+        self.origins.append(origin)
         failure = self.failures.pop(0) if self.failures else None
         if failure is None or self.keeps:
             self.sent.append(mime)

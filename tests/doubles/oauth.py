@@ -12,16 +12,33 @@ import hashlib
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 
 from aiohttp import web
 
-from mail.oauth import Client, Service
+from mail.oauth import Client, Service, SignIn
 from tests.doubles.teams import served
 from tests.services import free_port
 
 SECRET = "s3cr3t"
+
+
+@dataclass
+class HeldTokens:
+    """mail.oauth.Tokens in memory."""
+
+    held: SignIn | None = None
+
+    async def load(self) -> SignIn | None:
+        return self.held
+
+    async def save(self, sign_in: SignIn) -> bool:
+        stored = self.held.version if self.held else 0
+        is_first = sign_in.version == stored
+        if is_first:
+            self.held = replace(sign_in, version=stored + 1)
+        return is_first
 
 
 @dataclass

@@ -6,21 +6,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import socket
-import subprocess
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl
 
 import aiohttp
-import pytest
 import yaml
 from aiohttp import web
 
 from tests.doubles.blocks import Json, problems, view_problems
-from tests.services import free_port, need, need_file
+from tests.doubles.emulate import emulator
+from tests.services import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 SECRET = "testing-signing-secret"
@@ -69,35 +67,9 @@ def seed() -> Json:
     }
 
 
-@contextlib.contextmanager
-def emulated(folder: Path) -> Iterator[str]:
+def emulated(folder: Path) -> AbstractContextManager[str]:
     """The emulator's address while it runs."""
-    program = need_file(ROOT / "node_modules/emulate/dist/index.js", "run npm install")
-    (folder / "seed.yaml").write_text(yaml.safe_dump(seed()))
-    port = free_port()
-    command = [need("node"), str(program), "start", "--service", "slack", "--port", str(port)]
-    with (folder / "log").open("wb") as log:
-        child = subprocess.Popen(
-            [*command, "--seed", str(folder / "seed.yaml")], stdout=log, stderr=log, cwd=folder
-        )
-    try:
-        _wait(port, child, folder / "log")
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        child.terminate()
-        child.wait()
-
-
-def _wait(port: int, child: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-            return
-        except OSError:
-            if time.monotonic() > deadline or child.poll() is not None:
-                pytest.fail(log.read_text()[-500:])
-            time.sleep(0.05)
+    return emulator(folder, "slack", seed())
 
 
 @dataclass(frozen=True)

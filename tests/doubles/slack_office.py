@@ -65,7 +65,13 @@ class BoardQueue:
     showing: set[asyncio.Task[None]] = field(default_factory=set)
 
     async def put(
-        self, step: Step, id: int, score: float, not_before: datetime | None = None
+        self,
+        step: Step,
+        id: int,
+        score: float,
+        not_before: datetime | None = None,
+        *,
+        is_urgent: bool = False,
     ) -> None:
         if self.is_away:
             raise Transient("Redis did not answer")

@@ -17,8 +17,8 @@ from aiohttp import web
 from bot.commands import Commands
 from bot.console.connect import Console
 from bot.console.hub import LocalHub
-from desk.change import Received
 from desk.engine import upgrade
+from desk.mails import Received
 from desk.model import Draft, Envelope, ResponseState, Ticket, Urgency, User, Verb
 from desk.store import Store
 from tests.doubles.desk import CUSTOMER, Scene, classified, mail, new_vault, received, scene

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from cli.parts import opened_mailboxes
+from cli.mailboxes import Opening, opened_mailboxes
 from desk.errors import Misconfigured, Transient
 from desk.model import Mailbox, MailboxId
-from desk.settings import MailboxSettings
+from desk.settings import MailboxSettings, Settings
+from desk.store import Store
+from mail.bucket import LocalLimits
 from mail.maildir import MaildirProvider, deliver
 from mail.maildir_folder import INDEX
 from mail.maildir_index import COMPACT_LINES, MaildirIndex
@@ -363,24 +365,28 @@ async def test_mail_that_cannot_be_filed_is_transient_and_leaves_nothing(root: P
         await MaildirProvider(root).send(b"Message-ID: <1@x>\r\n\r\n", "us@x", ["a@b"])
 
 
-async def test_a_maildir_of_somebody_else_keeps_its_rights(tmp_path: Path) -> None:
+def opening(store: Store) -> Opening:
+    return Opening(Settings(), store, LocalLimits())
+
+
+async def test_a_maildir_of_somebody_else_keeps_its_rights(tmp_path: Path, store: Store) -> None:
     folder = tmp_path / "mail"
     (folder / "new").mkdir(parents=True)
     (folder / "new").chmod(0o770)  # the group of the program that delivers
     given = MailboxSettings(name="support", address="support@lanewright.example", folder=folder)
     record = Mailbox(MailboxId(1), given.name, given.address, "maildir")
-    async with opened_mailboxes([(record, given)]):
+    async with opened_mailboxes(opening(store), [(record, given)]):
         assert (folder / "new").stat().st_mode & 0o777 == 0o770
         assert (folder / "cur").is_dir()
 
 
-async def test_a_maildir_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+async def test_a_maildir_that_cannot_be_made_is_told(tmp_path: Path, store: Store) -> None:
     (tmp_path / "mail").write_text("no folder")
     folder = tmp_path / "mail"
     given = MailboxSettings(name="support", address="support@lanewright.example", folder=folder)
     record = Mailbox(MailboxId(1), given.name, given.address, "maildir")
     with pytest.raises(Misconfigured, match="folder of the mailbox support"):
-        async with opened_mailboxes([(record, given)]):
+        async with opened_mailboxes(opening(store), [(record, given)]):
             pass
 
 

@@ -18,7 +18,13 @@ class NoQueue:
     """Takes every job and does none."""
 
     async def put(
-        self, step: Step, id: int, score: float, not_before: datetime | None = None
+        self,
+        step: Step,
+        id: int,
+        score: float,
+        not_before: datetime | None = None,
+        *,
+        is_urgent: bool = False,
     ) -> None:
         pass
 

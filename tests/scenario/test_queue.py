@@ -290,7 +290,7 @@ async def test_listing_names_state_order_and_time(queue: RedisQueue) -> None:
 
 
 async def test_a_put_wakes_who_waits(queue: RedisQueue) -> None:
-    waiting = asyncio.create_task(queue.wait([TRIAGE], 10))
+    waiting = asyncio.create_task(queue.wait(TRIAGE, 10))
     await asyncio.sleep(0.05)
     start = time.monotonic()
     await queue.put(TRIAGE, 1, 10)
@@ -303,12 +303,12 @@ async def test_nobody_wakes_without_a_reason(queue: RedisQueue) -> None:
     await queue.put(TRIAGE, 1, 10)
     await queue.ack(await one(queue))
     start = time.monotonic()
-    assert not await queue.wait([TRIAGE], 0.2)
+    assert not await queue.wait(TRIAGE, 0.2)
     assert time.monotonic() - start > 0.19
 
 
 async def test_a_claim_that_leaves_jobs_behind_wakes_the_next_worker(queue: RedisQueue) -> None:
-    others = [asyncio.create_task(queue.wait([TRIAGE], 10)) for _ in range(2)]
+    others = [asyncio.create_task(queue.wait(TRIAGE, 10)) for _ in range(2)]
     await asyncio.sleep(0.05)
     await queue.put_many([Job(TRIAGE, id, id) for id in range(9)])
     await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
@@ -318,13 +318,13 @@ async def test_a_claim_that_leaves_jobs_behind_wakes_the_next_worker(queue: Redi
 
 async def test_waiting_ends_when_a_delayed_job_is_due(queue: RedisQueue) -> None:
     await queue.put(TRIAGE, 1, 10, soon(5))
-    waiting = asyncio.create_task(queue.wait([TRIAGE], 10))
+    waiting = asyncio.create_task(queue.wait(TRIAGE, 10))
     await asyncio.sleep(0.05)
     start = time.monotonic()
     await queue.put(TRIAGE, 2, 10, soon(0.2))  # earlier than what the sleeper knows of
     assert await waiting
     assert await ids(queue) == []
-    assert await queue.wait([TRIAGE], 10)
+    assert await queue.wait(TRIAGE, 10)
     assert await ids(queue) == [2]
     assert 0.15 < time.monotonic() - start < 0.4
 
@@ -332,7 +332,7 @@ async def test_waiting_ends_when_a_delayed_job_is_due(queue: RedisQueue) -> None
 async def test_waiting_ends_when_a_lease_runs_out(queue: RedisQueue) -> None:
     await queue.put(TRIAGE, 1, 10)
     await one(queue, lease=0.2)
-    assert await queue.wait([TRIAGE], 10)
+    assert await queue.wait(TRIAGE, 10)
     assert await ids(queue) == [1]
 
 
@@ -342,7 +342,7 @@ async def test_a_redis_that_is_away_is_transient(real_redis: RealRedis) -> None:
             with pytest.raises(Transient, match="Redis"):
                 await call
         with pytest.raises(Transient, match="Redis"):
-            await queue.wait([TRIAGE], 1)
+            await queue.wait(TRIAGE, 1)
 
 
 async def test_a_killed_redis_comes_back_with_its_jobs(
@@ -350,7 +350,7 @@ async def test_a_killed_redis_comes_back_with_its_jobs(
 ) -> None:
     await queue.put_many([Job(TRIAGE, id, id) for id in range(50)])
     claim = await one(queue)
-    waiting = asyncio.create_task(queue.wait([SENDING], 10))
+    waiting = asyncio.create_task(queue.wait(SENDING, 10))
     await asyncio.sleep(0.05)
     real_redis.kill()
     with pytest.raises(Transient):
@@ -373,3 +373,80 @@ async def test_each_prefix_is_a_queue_of_its_own(queue: RedisQueue, real_redis: 
 async def test_a_score_that_orders_nothing_is_refused(queue: RedisQueue, score: float) -> None:
     with pytest.raises(ValueError, match="finite"):
         await queue.put(TRIAGE, 1, score)
+
+
+async def test_urgent_jobs_can_be_taken_out_of_the_rest(queue: RedisQueue) -> None:
+    await queue.put_many([Job(TRIAGE, id, id) for id in range(1, 6)])
+    await queue.put(TRIAGE, 8, 8, is_urgent=True)
+    await queue.put(TRIAGE, 4, 4, is_urgent=True)
+    urgent = await queue.claim(TRIAGE, 9, 30, only_urgent=True)
+    assert [claim.id for claim in urgent] == [4, 8]
+    assert await queue.claim(TRIAGE, 9, 30, only_urgent=True) == []
+    assert await ids(queue) == [1, 2, 3, 5]
+
+
+async def test_an_urgent_job_stays_urgent_until_it_is_done(queue: RedisQueue) -> None:
+    async def urgent() -> Claim:
+        [claim] = await queue.claim(TRIAGE, 9, 0.03, only_urgent=True)
+        return claim
+
+    await queue.put(TRIAGE, 1, 10, is_urgent=True)
+    await queue.put(TRIAGE, 1, 10)
+    await queue.rescore(TRIAGE, 1, 7)
+    await queue.release(await urgent())
+    await queue.retry(await urgent(), 0)
+    await urgent()
+    await asyncio.sleep(0.04)  # its lease is lost
+    claim = await urgent()
+    assert (claim.score, claim.tries, claim.lost) == (7, 1, 1)
+    assert await queue.ack(claim)
+    await queue.put(TRIAGE, 1, 10)
+    assert await queue.claim(TRIAGE, 9, 30, only_urgent=True) == []
+
+
+async def test_what_was_taken_by_rank_is_not_taken_once_more_as_urgent(queue: RedisQueue) -> None:
+    await queue.put(TRIAGE, 1, 10, is_urgent=True)
+    assert await ids(queue) == [1]
+    assert await queue.claim(TRIAGE, 9, 30, only_urgent=True) == []
+
+
+async def test_a_sweep_takes_over_what_is_urgent_and_what_is_not(queue: RedisQueue) -> None:
+    await queue.put_many([Job(TRIAGE, 1, 1, is_urgent=True), Job(TRIAGE, 2, 2)])
+    await queue.reconcile([Job(TRIAGE, 1, 1), Job(TRIAGE, 2, 2, is_urgent=True)])
+    urgent = await queue.claim(TRIAGE, 9, 30, only_urgent=True)
+    assert [claim.id for claim in urgent] == [2]
+
+
+async def test_who_waits_for_urgent_jobs_sleeps_through_others(queue: RedisQueue) -> None:
+    waiting = asyncio.create_task(queue.wait(TRIAGE, 10, only_urgent=True))
+    await asyncio.sleep(0.05)
+    await queue.put(TRIAGE, 1, 10)
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    await queue.put(TRIAGE, 2, 20, is_urgent=True)
+    assert await asyncio.wait_for(waiting, 1)
+
+
+async def test_each_worker_takes_its_share_of_a_short_queue(
+    queue: RedisQueue, real_redis: RealRedis
+) -> None:
+    async with RedisQueue(real_redis.url) as other, RedisQueue(real_redis.url) as third:
+        for worker in (queue, other, third):
+            await take(worker)
+        await queue.put_many([Job(TRIAGE, id, id) for id in range(10)])
+        taken = [[claim.id for claim in await take(worker)] for worker in (queue, other, third)]
+    assert taken == [[0, 1, 2, 3], [4, 5], [6, 7]]
+
+
+async def test_a_redis_that_started_anew_is_another_epoch(
+    queue: RedisQueue, real_redis: RealRedis
+) -> None:
+    await queue.reconcile([])
+    before = await queue.epoch()
+    real_redis.kill()
+    real_redis.start()
+    with pytest.raises(Transient):
+        await queue.epoch()  # on the line that broke
+    after = await queue.epoch()
+    assert None not in (before, after)
+    assert before != after

@@ -114,7 +114,7 @@ async def test_jobs_outlive_a_restart(tmp_path: Path) -> None:
 
 async def test_it_keeps_everything_and_never_evicts(tmp_path: Path) -> None:
     async with RedisServer(tmp_path) as server, RedisQueue(server.url) as queue:
-        settings = await queue._redis.config_get("*")
+        settings = await queue.redis.config_get("*")
     expected = {"appendonly": "yes", "appendfsync": "everysec", "save": "", "port": "0"}
     expected |= {"maxmemory-policy": "noeviction", "loglevel": "warning"}
     assert expected.items() <= settings.items()

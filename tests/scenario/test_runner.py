@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import time
@@ -417,7 +418,9 @@ async def test_a_step_that_stops_asking_ends_the_process(
     queue: RedisQueue, dead: Dead, real_redis: RealRedis
 ) -> None:
     class Stuck(RedisQueue):
-        async def claim(self, step: Step, n: int, lease_seconds: float) -> list[Claim]:
+        async def claim(
+            self, step: Step, n: int, lease_seconds: float, *, only_urgent: bool = False
+        ) -> list[Claim]:
             await asyncio.Event().wait()
             return []
 
@@ -507,3 +510,87 @@ async def test_what_running_jobs_hold_is_closed_after_them(queue: RedisQueue, de
         process.serve(runner_of(queue, dead, Service(work)))
         await process.until_stopped()
     assert seen == ["handed over", "closed"]
+
+
+async def test_a_slot_is_kept_for_urgent_jobs(queue: RedisQueue, dead: Dead) -> None:
+    work = Work(0.3)
+    await put(queue, *range(8))
+    async with running(runner_of(queue, dead, Service(work, slots=4, reserved=1))):
+        await until(lambda: len(work.runs) == 3)
+        await asyncio.sleep(0.05)
+        assert work.now == 3
+        start = time.monotonic()
+        await queue.put(TRIAGE, 99, 99, is_urgent=True)
+        await until(lambda: 99 in work.runs)
+        assert time.monotonic() - start < 0.1
+        await until(lambda: len(work.ended) == 9)
+    assert work.runs[3] == 99
+    assert work.most == 4
+
+
+async def test_the_last_slot_is_for_everybody(queue: RedisQueue, dead: Dead) -> None:
+    work = Work()
+    await put(queue, 1)
+    await runner_of(queue, dead, Service(work, slots=1, reserved=1)).drain()
+    assert work.ended == [1]
+
+
+async def test_a_short_queue_is_shared_by_those_who_are_idle(
+    queue: RedisQueue, dead: Dead, real_redis: RealRedis
+) -> None:
+    works = [Work(0.3), Work(0.3)]
+    async with RedisQueue(real_redis.url) as other:
+        runners = [
+            runner_of(line, dead, Service(work, slots=10))
+            for line, work in zip((queue, other), works, strict=True)
+        ]
+        async with running(runners[0]), running(runners[1]):
+            await asyncio.sleep(0.1)
+            await put(queue, *range(8))
+            await until(lambda: sum(len(work.runs) for work in works) == 8)
+    assert min(len(work.runs) for work in works) >= 2, [work.runs for work in works]
+
+
+async def test_of_those_who_may_be_poison_one_runs_at_a_time(queue: RedisQueue, dead: Dead) -> None:
+    work = Work(0.1)
+    await put(queue, *range(4))
+    for _ in range(2):
+        await queue.claim(TRIAGE, 4, 0.01)
+        await asyncio.sleep(0.02)
+    async with running(runner_of(queue, dead, Service(work, slots=8))):
+        await put(queue, *range(10, 14))
+        await until(lambda: len(work.ended) == 8)
+    most = max(sum(abs(at - other) < 0.09 for other in work.at) for at in work.at)
+    assert most <= 4 + 1 + 1, work.at
+    late = [at for at, id in zip(work.at, work.runs, strict=True) if id < 4]
+    assert all(later - earlier > 0.09 for earlier, later in itertools.pairwise(late))
+    assert dead.letters == []
+
+
+async def test_jobs_are_acknowledged_together(dead: Dead, real_redis: RealRedis) -> None:
+    asked: list[int] = []
+
+    class Counting(RedisQueue):
+        async def ack_many(self, claims: Sequence[Claim]) -> list[bool]:
+            asked.append(len(claims))
+            return await super().ack_many(claims)
+
+    async with Counting(real_redis.url) as queue:
+        await put(queue, *range(64))
+        await runner_of(queue, dead, Service(Work(), slots=32)).drain()
+    assert sum(asked) == 64
+    assert len(asked) <= 16
+
+
+async def test_what_is_done_stays_leased_until_it_is_acknowledged(
+    queue: RedisQueue, dead: Dead, real_redis: RealRedis
+) -> None:
+    work = Work(0.05)
+    await put(queue, 1)
+    async with running(runner_of(queue, dead, Service(work, slots=1, lease=1.5))):
+        await until(lambda: work.runs == [1])
+        real_redis.kill()
+        await until(lambda: work.ended == [1])
+        real_redis.start()
+        await until(lambda: real_redis.ask("HLEN {desk:q}:job") == b":0")
+    assert work.runs == [1]

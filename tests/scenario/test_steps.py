@@ -547,3 +547,34 @@ async def test_an_overdue_ticket_alerts_once(house: House) -> None:
     assert [await watch(), await watch()] == [1, 0]
     await house.runner.drain()
     assert await house.store.untold() == []
+
+
+async def test_two_desks_that_answer_each_other_stop(house: House) -> None:
+    """The other side answers each of our replies at once, as another desk would."""
+    for round in range(6):
+        ours = house.mailbox.sent_mails()
+        answers = ours[-1].message_id if ours else ""
+        words = f"We have received your message and will look into it. {round}"
+        house.mailbox.arrive(raw_mail("Re: Scanner", words, f"<r{round}@x>", answers))
+        await house.settle()
+        view = await house.view()
+        if view.response is None or not view.response.envelope.text:
+            break
+        await house.act(Verb.APPROVE, f"a{round}")
+        await house.leave()
+    assert len(house.mailbox.sent) == 3
+    view = await house.view()
+    assert view.response is not None
+    assert "within an hour" in view.response.draft.reason
+    await house.act(Verb.REGENERATE, "asked", text="answer them once more")
+    await house.settle()
+    assert (await house.view()).response is not None
+    assert await house.state() is ResponseState.DRAFT
+
+
+async def test_the_provider_is_told_which_mail_is_answered(house: House) -> None:
+    house.mailbox.arrive(FIRST)
+    await house.settle()
+    await house.act(Verb.APPROVE, "a")
+    await house.leave()
+    assert [origin.key for origin in house.mailbox.origins] == ["0"]

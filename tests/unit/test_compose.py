@@ -13,7 +13,13 @@ from hypothesis import strategies as st
 
 from desk.errors import Permanent
 from desk.model import Address, Attachment, Envelope, Kind, ParsedEmail
-from mail.compose import compose, may_reply, reply_recipients, reply_subject
+from mail.compose import (
+    compose,
+    may_reply,
+    receiving_address,
+    reply_recipients,
+    reply_subject,
+)
 from mail.parse import parse
 
 NOW = datetime(2026, 10, 5, 12, 30, tzinfo=UTC)
@@ -231,3 +237,20 @@ def test_nobody_answers_machines_lists_or_ourselves(parsed: ParsedEmail, may: bo
     reason = may_reply(parsed, OWN)
     assert (reason == "") is may
     assert not reason or reason.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("to", "cc", "expected"),
+    [
+        ("help@our.example", "", "help@our.example"),
+        ("HELP@our.example", "", "help@our.example"),
+        ("someone@x.example", "sales@our.example", "sales@our.example"),
+        ("list@x.example", "", "desk@our.example"),
+    ],
+)
+def test_the_answer_comes_from_the_address_that_was_written_to(
+    to: str, cc: str, expected: str
+) -> None:
+    parsed = ParsedEmail(to=(Address("", to),), cc=(Address("", cc),) if cc else ())
+    aliases = ("help@our.example", "sales@our.example")
+    assert receiving_address(parsed, "desk@our.example", aliases) == expected

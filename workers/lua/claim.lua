@@ -1,8 +1,10 @@
--- ARGV: step, how many, lease (ms), token.
+-- ARGV: step, how many, lease (ms), token, 1 = urgent ones alone, who asks.
 -- Returns bad members met, then id, score, tries and lost leases of each claimed job.
 local step, wanted, lease, token = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
-local now, bad, ready = now_ms(), 0, ready_of(ARGV[1])
+local only_urgent, worker = ARGV[5] == '1', ARGV[6]
+local now, bad, ready, urgent = now_ms(), 0, ready_of(ARGV[1]), urgent_of(ARGV[1])
 local BATCH = 64 -- of expired leases and of due jobs, so that one claim stays short
+local ALIVE = 15000 -- ms after its last claim for which a worker counts
 
 local function due(key)
   return redis.call('ZRANGEBYSCORE', key, '-inf', now, 'LIMIT', 0, BATCH)
@@ -31,33 +33,56 @@ for _, id in ipairs(due(DELAYED)) do
   end
 end
 
-local claims = {}
-while #claims < wanted do
-  local popped = redis.call('ZPOPMIN', ready, wanted - #claims)
+-- Of a short queue each worker takes its share: the others wait for the bell that is rung below.
+local function share()
+  local workers = prefix .. ':workers:' .. step
+  redis.call('ZADD', workers, now + ALIVE, worker)
+  redis.call('ZREMRANGEBYSCORE', workers, '-inf', now)
+  return math.ceil(redis.call('ZCARD', ready) / redis.call('ZCARD', workers))
+end
+
+if worker ~= '' and not only_urgent then
+  wanted = math.min(wanted, math.max(1, share()))
+end
+
+local from, other = ready, urgent
+if only_urgent then
+  from, other = urgent, ready
+end
+local ids, scores = {}, {}
+while #ids < wanted do
+  local popped = redis.call('ZPOPMIN', from, wanted - #ids)
   if #popped == 0 then
     break
   end
   for i = 1, #popped, 2 do
-    local id, score = popped[i], popped[i + 1]
-    if step_of(id) == step then
-      redis.call('ZADD', LEASE, now + lease, id)
-      redis.call('HSET', TOKEN, id, token)
-      redis.call('HSET', JOB, id, score)
-      local tries, lost = redis.call('HGET', TRIES, id), redis.call('HGET', LOST, id)
-      claims[#claims + 1] = { id, score, tries or '0', lost or '0' }
+    redis.call('ZREM', other, popped[i])
+    if step_of(popped[i]) == step then
+      ids[#ids + 1], scores[#scores + 1] = popped[i], popped[i + 1]
     else
       bad = bad + 1
     end
   end
 end
 
-if redis.call('ZCARD', ready) == 0 then
-  redis.call('DEL', prefix .. ':bell:' .. step)
-else
-  ring(step)
+local claims = { bad }
+if #ids > 0 then
+  local tries, lost = redis.call('HMGET', TRIES, unpack(ids)), redis.call('HMGET', LOST, unpack(ids))
+  for i, id in ipairs(ids) do
+    redis.call('ZADD', LEASE, now + lease, id)
+    redis.call('HSET', TOKEN, id, token)
+    claims[i + 1] = { id, scores[i], tries[i] or '0', lost[i] or '0' }
+  end
+end
+
+for key, set in pairs({ [step] = ready, [step .. ':urgent'] = urgent }) do
+  if redis.call('ZCARD', set) == 0 then
+    redis.call('DEL', prefix .. ':bell:' .. key)
+  else
+    ring(key)
+  end
 end
 if bad > 0 then
   redis.call('INCRBY', prefix .. ':bad', bad)
 end
-table.insert(claims, 1, bad)
 return claims

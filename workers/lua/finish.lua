@@ -11,7 +11,7 @@ local function finish(id, step)
     redis.call('HINCRBY', TRIES, id, 1)
     place(id, step, now + delay, now)
   elseif verb == 'release' then
-    place(id, step, 0, now)
+    place(id, step, now + delay, now)
   elseif again then
     redis.call('HDEL', TRIES, id)
     redis.call('HDEL', LOST, id)

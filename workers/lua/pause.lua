@@ -1,9 +1,5 @@
--- ARGV: steps. How long (ms) a worker of these may sleep: 0 = there is work, -1 = nobody knows.
-for _, step in ipairs(ARGV) do
-  if redis.call('ZCARD', ready_of(step)) > 0 then
-    return 0
-  end
-end
+-- How long (ms) until something delayed is due or a lease runs out; -1 = there is nothing.
+-- What is ready has rung the bell.
 local now, pause = now_ms(), -1
 for _, key in ipairs({ DELAYED, LEASE }) do
   local head = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]

@@ -1,10 +1,12 @@
 -- Stands before every script. KEYS[1] is the prefix; its hash tag keeps all keys in one slot.
 -- A job lies in exactly one of ready:<step> (by score), delayed (by not before) and lease (by expiry).
+-- Of those that are ready, the urgent ones are in ready:<step>:urgent as well.
 local prefix = KEYS[1]
 local DELAYED, LEASE = prefix .. ':delayed', prefix .. ':lease'
 local JOB, TOKEN = prefix .. ':job', prefix .. ':token' -- id -> score; id -> fencing token
 local TRIES, LOST = prefix .. ':tries', prefix .. ':lost' -- id -> failed runs; id -> lost leases
 local AGAIN = prefix .. ':again' -- running, and wanted once more: by not before
+local URGENT = prefix .. ':urgent' -- ids of jobs that may take a reserved slot
 
 local function now_ms()
   local time = redis.call('TIME')
@@ -15,19 +17,32 @@ local function ready_of(step)
   return prefix .. ':ready:' .. step
 end
 
+local function urgent_of(step)
+  return prefix .. ':ready:' .. step .. ':urgent'
+end
+
 local function step_of(id)
   return string.match(id, '^([a-z]+):[0-9]+$')
 end
 
 -- One token is enough to wake a worker: a claim that leaves jobs behind rings for the next one.
-local function ring(step)
-  local bell = prefix .. ':bell:' .. step
+local function ring(key)
+  local bell = prefix .. ':bell:' .. key
   if redis.call('LLEN', bell) == 0 then
     redis.call('RPUSH', bell, '1')
   end
 end
 
--- The score is handed on as the text that Redis keeps: Lua would round it.
+-- Into the sets of what is ready. The score is the text that Redis keeps: Lua would round it.
+local function rank(id, step, score)
+  redis.call('ZADD', ready_of(step), score, id)
+  ring(step)
+  if redis.call('SISMEMBER', URGENT, id) == 1 then
+    redis.call('ZADD', urgent_of(step), score, id)
+    ring(step .. ':urgent')
+  end
+end
+
 local function place(id, step, not_before, now)
   if not_before > now then
     redis.call('ZADD', DELAYED, not_before, id)
@@ -35,8 +50,7 @@ local function place(id, step, not_before, now)
       ring(step) -- whoever waits must wake earlier now
     end
   else
-    redis.call('ZADD', ready_of(step), redis.call('HGET', JOB, id) or now, id)
-    ring(step)
+    rank(id, step, redis.call('HGET', JOB, id) or now)
   end
 end
 
@@ -45,4 +59,5 @@ local function forget(id)
     redis.call('HDEL', key, id)
   end
   redis.call('ZREM', AGAIN, id)
+  redis.call('SREM', URGENT, id)
 end

@@ -1,4 +1,4 @@
--- ARGV: verb, then id, score, not before (ms, 0 = now) of each job.
+-- ARGV: verb, then id, score, not before (ms, 0 = now) and 1 = urgent of each job.
 -- "put": it must run after this call. "reconcile": it must be there; the records are the truth.
 local now, settled = now_ms(), ARGV[1] == 'reconcile'
 
@@ -10,9 +10,18 @@ local function score_of(id, score, current)
   return current
 end
 
-local function put(id, step, score, not_before)
+local function mark(id, step, is_urgent)
+  if is_urgent then
+    redis.call('SADD', URGENT, id)
+  elseif settled and redis.call('SREM', URGENT, id) == 1 then
+    redis.call('ZREM', urgent_of(step), id)
+  end
+end
+
+local function put(id, step, score, not_before, is_urgent)
   if redis.call('ZSCORE', LEASE, id) then
     if not settled then -- what runs now was read before this call
+      mark(id, step, is_urgent)
       redis.call('HSET', JOB, id, score)
       local marked = redis.call('ZSCORE', AGAIN, id)
       if not marked or not_before < tonumber(marked) then
@@ -23,11 +32,13 @@ local function put(id, step, score, not_before)
   end
   local current = redis.call('ZSCORE', ready_of(step), id)
   if current then
-    redis.call('ZADD', ready_of(step), score_of(id, score, current), id)
+    mark(id, step, is_urgent)
+    rank(id, step, score_of(id, score, current))
     return
   end
   local waits = redis.call('ZSCORE', DELAYED, id)
   if waits then
+    mark(id, step, is_urgent)
     score_of(id, score, redis.call('HGET', JOB, id))
     local backs_off = settled and redis.call('HEXISTS', TRIES, id) == 1
     if not backs_off and not_before < tonumber(waits) then
@@ -37,13 +48,14 @@ local function put(id, step, score, not_before)
     return
   end
   forget(id)
+  mark(id, step, is_urgent)
   redis.call('HSET', JOB, id, score)
   place(id, step, not_before, now)
 end
 
-for i = 2, #ARGV, 3 do
+for i = 2, #ARGV, 4 do
   local step = step_of(ARGV[i])
   if step then
-    put(ARGV[i], step, ARGV[i + 1], tonumber(ARGV[i + 2]))
+    put(ARGV[i], step, ARGV[i + 1], tonumber(ARGV[i + 2]), ARGV[i + 3] == '1')
   end
 end

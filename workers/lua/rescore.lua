@@ -1,9 +1,8 @@
 -- ARGV: id, score. A delayed or running job takes its new rank when it is ready again.
 local id, score = ARGV[1], ARGV[2]
-local ready = ready_of(step_of(id))
-local waits = redis.call('ZSCORE', ready, id)
-if waits then
-  redis.call('ZADD', ready, score, id)
+local step = step_of(id)
+if redis.call('ZSCORE', ready_of(step), id) then
+  rank(id, step, score)
 elseif not (redis.call('ZSCORE', DELAYED, id) or redis.call('ZSCORE', LEASE, id)) then
   return 0
 end

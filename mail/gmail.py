@@ -1,0 +1,317 @@
+"""A mailbox at Gmail: what is new comes from its history, the first time from a list.
+
+https://developers.google.com/gmail/api/guides/sync
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from random import SystemRandom
+from types import TracebackType
+from typing import Any
+
+from desk.errors import Transient
+from mail.gmail_api import GmailApi, Gone
+from mail.gmail_checkpoint import Checkpoint
+from mail.provider import MAIL_BYTES, NOWHERE, PAGE_BYTES, Arrival, Origin, Page
+
+AT_ONCE = 5
+TRIES = 5  # of a mail that alone cannot be read, until we go on without it
+RECENT = 30  # sent mails that are looked through where the search does not know one yet
+SLACK = timedelta(days=1)
+
+IGNORED = {"DRAFT", "CHAT", "SPAM", "TRASH"}
+ID_HEADERS = ("Message-ID", "X-Google-Original-Message-ID")
+
+UNREADABLE = b"""\
+Subject: (Gmail does not hand over this mail)\r
+\r
+Gmail does not hand over this mail. Open it in the mailbox itself.\r
+"""
+
+_chance = SystemRandom().random
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A message that the history or a list names. ``record`` is its history record."""
+
+    id: str
+    labels: frozenset[str] = frozenset()
+    record: str = ""
+
+
+class GmailProvider:
+    """Keys are Gmail's message ids, which stay for as long as the message does."""
+
+    def __init__(
+        self, api: GmailApi, backfill: timedelta = timedelta(days=14), poll: float = 15.0
+    ) -> None:
+        self._api = api
+        self._backfill = backfill
+        self._poll = poll
+        self._heard = ""  # the history id up to which news were told
+        self._listed: tuple[Checkpoint | None, list[Found]] = (None, [])
+        self._tries: Counter[str] = Counter()
+        self._sent: dict[str, frozenset[str]] = {}  # Message-IDs of mails looked through
+
+    async def __aenter__(self) -> GmailProvider:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._api.token.close()
+
+    # Reading
+
+    async def fetch(self, checkpoint: str, limit: int = 50) -> Page:
+        known = Checkpoint.read(checkpoint) or await self._beginning()
+        if not known.listing:
+            try:
+                return await self._follow(known, checkpoint, limit)
+            except Gone:  # the history does not reach back so far
+                known = await self._restart(known)
+        return await self._list(known, limit)
+
+    async def _beginning(self) -> Checkpoint:
+        """First the place in the history, then the list: what comes in between is in both."""
+        history = str((await self._api.profile())["historyId"])
+        now = self._api.clock.now()
+        floor = now - self._backfill
+        listing = "inbox" if self._backfill else ""
+        return Checkpoint(history, seen=now, floor=floor, since=floor, listing=listing)
+
+    async def _restart(self, known: Checkpoint) -> Checkpoint:
+        """All mail since the history was read last, sent mail too, each where it belongs in time;
+        what was read before has its key."""
+        fresh = await self._beginning()
+        since = max(known.floor, known.seen - SLACK)
+        return replace(fresh, floor=known.floor, since=since, listing="all")
+
+    async def _list(self, known: Checkpoint, limit: int) -> Page:
+        found = await self._in_order(known)
+        start = _after(found, known.after)
+        arrivals, count = await self._read(found[start : start + limit], known.floor)
+        if start + count < len(found):
+            after = found[start + count - 1].id if count else known.after
+            return Page(arrivals, replace(known, after=after).text(), more=True)
+        self._listed = (None, [])
+        self._heard = known.history
+        return Page(arrivals, replace(known, after="", listing="").text(), more=False)
+
+    async def _in_order(self, known: Checkpoint) -> list[Found]:
+        """What the list holds, oldest first; kept until its last page was read."""
+        key = replace(known, after="")
+        if self._listed[0] != key:
+            # Gmail takes seconds since 1970 as a date: https://developers.google.com/gmail/api/guides/filtering
+            since = int(known.since.timestamp())
+            wanted = [("maxResults", "500"), ("q", f"after:{since}")]
+            if known.listing == "inbox":
+                wanted.append(("labelIds", "INBOX"))
+            self._listed = (key, [Found(id) for id in reversed(await self._ids(wanted))])
+        return self._listed[1]
+
+    async def _ids(self, wanted: Sequence[tuple[str, str]]) -> list[str]:
+        """Newest first, each once, for a page may repeat what the one before had."""
+        ids: dict[str, None] = {}
+        page = ""
+        while True:
+            listed = await self._api.listed(wanted, page)
+            ids |= dict.fromkeys(str(one["id"]) for one in listed.get("messages", ()))
+            page = str(listed.get("nextPageToken", ""))
+            if not page:
+                return list(ids)
+
+    async def _follow(self, known: Checkpoint, checkpoint: str, limit: int) -> Page:
+        now = self._api.clock.now()
+        found, end = await self._changes(known, limit)
+        start = _after(found, known.after)
+        arrivals, count = await self._read(found[start : start + limit], known.floor)
+        if end and start + count == len(found):
+            self._heard = end
+            if end == known.history and not known.after:
+                return Page(arrivals, checkpoint, more=False)
+            reached = replace(known, history=end, seen=now, after="")
+            return Page(arrivals, reached.text(), more=False)
+        last = found[start + count - 1]
+        before = _before(found, last, known.history)
+        return Page(arrivals, replace(known, history=before, after=last.id).text(), more=True)
+
+    async def _changes(self, known: Checkpoint, limit: int) -> tuple[list[Found], str]:
+        """What came after the checkpoint, each once, and the history id that this reaches: "" when
+        there is more than we need now."""
+        found: dict[str, Found] = {}
+        page = ""
+        while True:
+            answer = await self._api.history(known.history, page)
+            for one in _named(answer):
+                found.setdefault(one.id, one)
+            page = str(answer.get("nextPageToken", ""))
+            if not page:
+                return list(found.values()), str(answer["historyId"])
+            if len(found) - _after(list(found.values()), known.after) > limit:
+                return list(found.values()), ""
+
+    async def _read(
+        self, found: Sequence[Found], floor: datetime
+    ) -> tuple[tuple[Arrival, ...], int]:
+        """The mails of ``found`` that concern us, and how many of ``found`` were read. Fewer when
+        they weigh much, or when a later one cannot be read now."""
+        arrivals: list[Arrival] = []
+        count = weight = 0
+        while count < len(found) and weight < PAGE_BYTES:
+            group = found[count : count + AT_ONCE]
+            read = await asyncio.gather(
+                *(self._arrival(one, floor) for one in group), return_exceptions=True
+            )
+            for one in read:
+                if isinstance(one, BaseException):
+                    if not count or not isinstance(one, Transient):
+                        raise one
+                    return tuple(arrivals), count
+                count += 1
+                if one is not None:
+                    arrivals.append(one)
+                    weight += len(one.raw)
+        return tuple(arrivals), count
+
+    async def _arrival(self, found: Found, floor: datetime) -> Arrival | None:
+        """None for what is no mail to us, or is gone."""
+        try:
+            message = await self._message(found.id)
+        except Gone:
+            return None
+        now = frozenset(message.get("labelIds", ()))
+        received = datetime.fromtimestamp(int(message["internalDate"]) / 1000, UTC)
+        is_sent = "SENT" in now
+        is_ours = is_sent or "INBOX" in now | found.labels
+        if now & IGNORED or not is_ours or received < floor - SLACK:
+            return None
+        raw = _decoded(str(message.get("raw", "")))[:MAIL_BYTES] or UNREADABLE
+        return Arrival(found.id, raw, received, str(message.get("threadId", "")), is_sent)
+
+    async def _message(self, id: str) -> dict[str, Any]:
+        """One that Gmail fails to hand over again and again, while it knows it well, is shown
+        without its text: it must not hold up those behind it."""
+        try:
+            return await self._api.message(id, "raw")
+        except Transient:
+            message = await self._api.message(id, "minimal")
+            self._tries[id] += 1
+            if self._tries[id] < TRIES:
+                raise
+            return message
+
+    # Waiting
+
+    async def wait(self, seconds: float) -> bool:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while not await self._has_news():
+            left = deadline - loop.time()
+            if left <= 0:
+                return False
+            await asyncio.sleep(min(left, self._poll * (0.8 + 0.4 * _chance())))
+        return True
+
+    async def _has_news(self) -> bool:
+        """Since the last fetch, or the last time that it said so."""
+        if not self._heard:
+            self._heard = str((await self._api.profile())["historyId"])
+            return True
+        try:
+            answer = await self._api.history(self._heard)
+        except Gone:
+            self._heard = ""
+            return True
+        self._heard = str(answer["historyId"])
+        return any(True for _ in _named(answer))
+
+    # Sending
+
+    async def send(
+        self, mime: bytes, sender: str, recipients: Sequence[str], origin: Origin = NOWHERE
+    ) -> None:
+        """Gmail takes the recipients from the mail's headers."""
+        try:
+            await self._api.send(mime, origin.thread)
+        except Gone:  # somebody deleted the conversation: the reply is sent outside of it
+            await self._api.send(mime, "")
+
+    async def find_sent(self, message_id: str) -> bool:
+        """By the search, and where that does not know it (yet) in the newest sent mails: Gmail may
+        file a mail under an id of its own and keeps ours beside it."""
+        wanted = message_id.strip()
+        if len(wanted) < 3:
+            return False
+        sent = [("labelIds", "SENT"), ("includeSpamTrash", "true")]
+        if not any(sign.isspace() for sign in wanted):
+            query = ("q", f"rfc822msgid:{wanted.strip('<>')}")
+            if await self._holds(await self._api.listed([*sent, query]), wanted):
+                return True
+        recent = await self._api.listed([*sent, ("maxResults", str(RECENT))])
+        return await self._holds(recent, wanted)
+
+    async def _holds(self, listed: dict[str, Any], wanted: str) -> bool:
+        ids = [str(one["id"]) for one in listed.get("messages", ())][:RECENT]
+        for id in ids:
+            if wanted in await self._message_ids(id):
+                return True
+        return False
+
+    async def _message_ids(self, id: str) -> frozenset[str]:
+        if id not in self._sent:
+            try:
+                message = await self._api.message(id, "metadata", *ID_HEADERS)
+            except Gone:
+                return frozenset()
+            headers = message.get("payload", {}).get("headers", ())
+            names = {name.lower() for name in ID_HEADERS}
+            self._sent[id] = frozenset(
+                str(one["value"]).strip() for one in headers if one["name"].lower() in names
+            )
+        return self._sent[id]
+
+
+def _named(answer: dict[str, Any]) -> Iterator[Found]:
+    """The messages of a page of the history that may be mail to us or from us."""
+    for record in answer.get("history", ()):
+        changes = [*record.get("messagesAdded", ()), *record.get("labelsAdded", ())]
+        for change in changes:
+            message = change["message"]
+            labels = frozenset(change.get("labelIds") or message.get("labelIds", ()))
+            if not labels or labels & {"INBOX", "SENT"}:
+                yield Found(str(message["id"]), labels, str(record["id"]))
+
+
+def _after(found: Sequence[Found], id: str) -> int:
+    """Where to go on after the message ``id``; at the start when it is gone."""
+    return next((n + 1 for n, one in enumerate(found) if one.id == id), 0) if id else 0
+
+
+def _before(found: Sequence[Found], last: Found, start: str) -> str:
+    """The history record before that of ``last``: what follows it begins with ``last``'s own."""
+    earlier = start
+    for one in found:
+        if one.record == last.record:
+            return earlier
+        earlier = one.record
+    return earlier
+
+
+def _decoded(raw: str) -> bytes:
+    """URL-safe base64, with or without its padding (RFC 4648 §5)."""
+    try:
+        return base64.urlsafe_b64decode(raw + "=" * (-len(raw) % 4))
+    except (binascii.Error, ValueError) as error:
+        raise Transient("Gmail handed over a mail that cannot be decoded") from error

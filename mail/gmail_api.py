@@ -1,0 +1,211 @@
+"""The calls to Gmail's API that a mailbox needs: signed, counted, and their failures translated.
+
+https://developers.google.com/gmail/api/reference/rest (v1); the weights are those of
+https://developers.google.com/gmail/api/reference/quota.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from desk.errors import Ambiguous, DeskError, Misconfigured, Permanent, Throttled, Transient
+from desk.ports import Clock
+from mail.http import Answer, Http
+from mail.oauth import TokenSource
+from mail.quota import Quota
+
+GOOGLE_API = "https://gmail.googleapis.com"
+GET, LIST, HISTORY, PROFILE, SEND = 5, 5, 2, 1, 100
+
+JSON_BYTES = 4 * 1024 * 1024
+"""A longer mail is uploaded as it is: https://developers.google.com/gmail/api/guides/uploads"""
+
+RATE = ("rateLimitExceeded", "userRateLimitExceeded")
+DAILY = ("dailyLimitExceeded", "quotaExceeded", "limitExceeded")
+A_WHILE = 3600.0
+
+RETRY_AFTER = re.compile(r"Retry after (\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)")
+"""How Gmail says until when an account sends too much, in the sentence of its 429."""
+
+Parameters = Sequence[tuple[str, str]]
+
+
+class Gone(Permanent):
+    """Gmail does not have it (any more)."""
+
+
+@dataclass(frozen=True, slots=True)
+class GmailApi:
+    """One mailbox. ``base`` is the API's address, ``mailbox`` is for sentences.
+
+    Every call raises Transient when Gmail cannot be reached, Misconfigured when it does not let
+    us in.
+    """
+
+    mailbox: str
+    base: str
+    token: TokenSource
+    quota: Quota
+    http: Http
+    clock: Clock
+
+    async def profile(self) -> dict[str, Any]:
+        """``emailAddress`` and ``historyId``, among others."""
+        return await self._get(PROFILE, "profile")
+
+    async def message(self, id: str, format: str, *headers: str) -> dict[str, Any]:
+        """In format raw, minimal or metadata, then with these headers. Raises Gone."""
+        named = [("metadataHeaders", name) for name in headers]
+        return await self._get(GET, f"messages/{id}", [("format", format), *named])
+
+    async def listed(self, parameters: Parameters, page: str = "") -> dict[str, Any]:
+        """A page of messages, newest first: ``messages`` (id, threadId), ``nextPageToken``."""
+        return await self._get(LIST, "messages", [*parameters, *_page(page)])
+
+    async def history(self, start: str, page: str = "") -> dict[str, Any]:
+        """What came or was given a label after ``start``, oldest first. Raises Gone when that is
+        too long ago (https://developers.google.com/gmail/api/guides/sync)."""
+        kinds = [("historyTypes", "messageAdded"), ("historyTypes", "labelAdded")]
+        return await self._get(
+            HISTORY, "history", [("startHistoryId", start), *kinds, *_page(page)]
+        )
+
+    async def send(self, mime: bytes, thread: str) -> None:
+        """Raises Transient when nothing was sent, Permanent when it was refused, Gone when there
+        is no such thread, Ambiguous when it may have left."""
+        place = {"threadId": thread} if thread else {}
+        if len(mime) <= JSON_BYTES:
+            raw = base64.urlsafe_b64encode(mime).decode()
+            content = json.dumps({"raw": raw, **place}).encode()
+            kind, path, parameters = "application/json", "", []
+        else:
+            kind, content = _multipart(json.dumps(place).encode(), mime)
+            path, parameters = "/upload", [("uploadType", "multipart")]
+        url = f"{self.base}{path}/gmail/v1/users/me/messages/send"
+
+        async def sent() -> None:
+            answer = await self._signed("POST", url, parameters, kind, content)
+            if answer.status in (400, 404) and thread and b"thread" in answer.body.lower():
+                raise Gone(_said(answer))
+            self._check(answer, is_sending=True)
+
+        await self.quota.call(SEND, sent, is_sending=True)
+
+    async def _get(self, weight: float, path: str, parameters: Parameters = ()) -> dict[str, Any]:
+        url = f"{self.base}/gmail/v1/users/me/{path}"
+
+        async def found() -> dict[str, Any]:
+            answer = await self._signed("GET", url, parameters)
+            self._check(answer)
+            return answer.json()
+
+        return await self.quota.call(weight, found)
+
+    async def _signed(
+        self,
+        method: str,
+        url: str,
+        parameters: Parameters,
+        kind: str = "",
+        content: bytes | None = None,
+    ) -> Answer:
+        """With a token; with a new one where Gmail refuses it, for nothing has happened then."""
+        token = await self.token()
+        answer = await self._exchange(token, method, url, parameters, kind, content)
+        if answer.status == 401:
+            token = await self.token.renewed(token)
+            answer = await self._exchange(token, method, url, parameters, kind, content)
+        return answer
+
+    async def _exchange(
+        self,
+        token: str,
+        method: str,
+        url: str,
+        parameters: Parameters,
+        kind: str,
+        content: bytes | None,
+    ) -> Answer:
+        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        if kind:
+            headers["Content-Type"] = kind
+        return await self.http.request(
+            method,
+            url,
+            parameters=parameters,
+            headers=headers,
+            content=content,
+            is_final=method == "POST",
+        )
+
+    def _check(self, answer: Answer, is_sending: bool = False) -> None:
+        if answer.status >= 300:
+            raise self._refusal(answer, is_sending)
+
+    def _refusal(self, answer: Answer, is_sending: bool) -> DeskError:
+        """https://developers.google.com/gmail/api/guides/handle-errors"""
+        reason, said = _reason(answer), _said(answer)
+        pause = answer.retry_after(self.clock.now()) or self._pause_in(said)
+        if answer.status == 429 or reason in RATE:
+            return Throttled(said, pause)
+        if reason in DAILY:
+            return Throttled(said, pause or A_WHILE)
+        if answer.status >= 500 or answer.status == 408:
+            return _outage(said, pause, is_sending)
+        if answer.status == 401:
+            return Misconfigured(f"{self.mailbox} needs sign-in: {said}")
+        if answer.status == 403:
+            return Misconfigured(f"Gmail does not let Maildesk use {self.mailbox}: {said}")
+        return Gone(said) if answer.status == 404 else Permanent(said)
+
+    def _pause_in(self, sentence: str) -> float:
+        found = RETRY_AFTER.search(sentence)
+        if not found:
+            return 0.0
+        until = datetime.fromisoformat(found[1])
+        return max(0.0, (until - self.clock.now()).total_seconds())
+
+
+def _outage(said: str, pause: float, is_sending: bool) -> DeskError:
+    if is_sending:
+        return Ambiguous(f"{said}, which does not say whether the mail left")
+    return Throttled(said, pause) if pause else Transient(said)
+
+
+def _page(token: str) -> Parameters:
+    return [("pageToken", token)] if token else []
+
+
+def _error(answer: Answer) -> dict[str, Any]:
+    try:
+        found = answer.json().get("error")
+    except Transient:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _reason(answer: Answer) -> str:
+    errors = _error(answer).get("errors")
+    first = errors[0] if isinstance(errors, list) and errors else {}
+    return str(first.get("reason", "")) if isinstance(first, dict) else ""
+
+
+def _said(answer: Answer) -> str:
+    message = _error(answer).get("message")
+    return f"Gmail answered with {answer.status}{f': {message}' if message else ''}"
+
+
+def _multipart(metadata: bytes, mime: bytes) -> tuple[str, bytes]:
+    """Content type and body of a multipart upload."""
+    boundary = f"maildesk-{secrets.token_hex(16)}"
+    head = f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n".encode()
+    second = f"\r\n--{boundary}\r\nContent-Type: message/rfc822\r\n\r\n".encode()
+    end = f"\r\n--{boundary}--\r\n".encode()
+    return f"multipart/related; boundary={boundary}", head + metadata + second + mime + end

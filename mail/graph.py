@@ -1,0 +1,185 @@
+"""Calls to Microsoft Graph for one mailbox: identity, limits, and its errors in our words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import quote
+
+from desk.errors import Ambiguous, Misconfigured, Permanent, Throttled, Transient
+from desk.ports import Clock, SystemClock
+from mail.http import Answer, Http
+from mail.quota import Quota
+
+Record = Mapping[str, Any]
+
+GLOBAL = "https://graph.microsoft.com/v1.0"
+# concepts/outlook-immutable-id: the header counts for the request that it comes with
+IMMUTABLE = 'IdType="ImmutableId"'
+LOST = {"syncstatenotfound", "resyncrequired", "syncstateinvalid"}
+
+
+class Gone(Permanent):
+    """What was asked for is not in the mailbox."""
+
+
+class SyncLost(Permanent):
+    """The place in the changes of a folder is known no longer: read the folder anew."""
+
+
+class Token(Protocol):
+    """Where access tokens come from; mail.oauth.TokenSource is one."""
+
+    async def __call__(self) -> str: ...
+
+    async def renewed(self, refused: str) -> str:
+        """Another one than ``refused``."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class GraphAccount:
+    """``mailbox`` is empty for that of whoever signed in, else the address of a shared one."""
+
+    token: Token = field(repr=False)
+    mailbox: str = ""
+    url: str = GLOBAL
+
+    @property
+    def root(self) -> str:
+        who = f"users/{quote(self.mailbox, safe='@')}" if self.mailbox else "me"
+        return f"{self.url.rstrip('/')}/{who}"
+
+
+class Graph:
+    """Paths begin below the mailbox; whole addresses are those that Graph itself gave us, and are
+    never followed elsewhere with our token. Each call goes through the quota.
+
+    All raise Gone, SyncLost, Transient, Misconfigured or Permanent.
+    """
+
+    def __init__(
+        self, account: GraphAccount, http: Http, quota: Quota, clock: Clock | None = None
+    ) -> None:
+        self._account = account
+        self._http = http
+        self._quota = quota
+        self._clock = clock or SystemClock()
+
+    def owns(self, link: str) -> bool:
+        return link.startswith(f"{self._account.url.rstrip('/')}/")
+
+    async def read(self, path: str, page_size: int = 0) -> Record:
+        prefer = f"{IMMUTABLE}, odata.maxpagesize={page_size}" if page_size else IMMUTABLE
+
+        async def request() -> Record:
+            return (await self._answer("GET", path, prefer=prefer)).json()
+
+        return await self._quota.call(1, request)
+
+    async def read_raw(self, path: str, length: int) -> bytes:
+        """The first ``length`` bytes."""
+
+        async def request() -> bytes:
+            return (await self._answer("GET", path, length=length)).body
+
+        return await self._quota.call(1, request)
+
+    async def change(self, method: str, path: str, changes: Record | None = None) -> Record:
+        """For what may be repeated."""
+        content = None if changes is None else json.dumps(changes).encode()
+
+        async def request() -> Record:
+            return _record(await self._answer(method, path, content, "application/json"))
+
+        return await self._quota.call(1, request)
+
+    async def create(self, path: str, content: bytes = b"") -> Record:
+        """For what must not happen twice: raises Ambiguous when it may have happened."""
+
+        async def request() -> Record:
+            answer = await self._answer("POST", path, content, "text/plain", is_final=True)
+            try:
+                return _record(answer)
+            except Transient as error:
+                raise Ambiguous(str(error)) from error
+
+        return await self._quota.call(1, request, is_sending=True)
+
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        content: bytes | None = None,
+        kind: str = "",
+        *,
+        prefer: str = IMMUTABLE,
+        length: int = 0,
+        is_final: bool = False,
+    ) -> Answer:
+        """An answer that is no error. A token that was refused is renewed once."""
+        url = path if self.owns(path) else f"{self._account.root}{path}"
+        headers = {"Prefer": prefer, **({"Content-Type": kind} if content else {})}
+        token = await self._account.token()
+        for attempt in range(2):
+            answer = await self._http.request(
+                method,
+                url,
+                headers={**headers, "Authorization": f"Bearer {token}"},
+                content=content,
+                is_final=is_final,
+                length=length,
+            )
+            if answer.status != 401 or attempt:
+                break
+            token = await self._account.token.renewed(token)
+        if answer.status >= 300:
+            raise _failure(answer, answer.retry_after(self._clock.now()), is_final)
+        return answer
+
+
+def _record(answer: Answer) -> Record:
+    return answer.json() if answer.body else {}
+
+
+def _failure(answer: Answer, pause: float, is_final: bool) -> Exception:
+    """Error codes and statuses: https://learn.microsoft.com/graph/errors"""
+    status = answer.status
+    code, words = _error_of(answer.body)
+    said = f"{status} {code}: {words}" if words else f"{status} {code}".strip()
+    if status == 410 or code.lower() in LOST:
+        return SyncLost(f"Outlook forgot the place in a folder ({said})")
+    if status == 429:
+        return Throttled(f"Outlook asks for a pause ({said})", pause)
+    if status < 500:
+        return _refusal(status, said)
+    unavailable = f"Outlook is not available ({said})"
+    if is_final:
+        return Ambiguous(unavailable)
+    return Throttled(unavailable, pause) if pause else Transient(unavailable)
+
+
+def _refusal(status: int, said: str) -> Permanent:
+    match status:
+        case 401:
+            return Misconfigured(f"Outlook does not let us in ({said}): sign in again")
+        case 403:
+            return Misconfigured(
+                f"Outlook does not allow this ({said}): the sign-in needs Mail.ReadWrite and"
+                " Mail.Send, and for a shared mailbox the right to it"
+            )
+        case 404:
+            return Gone(f"Outlook has no such item ({said})")
+        case 413:
+            return Permanent(f"The mail is too large for Outlook ({said})")
+    return Permanent(f"Outlook refused the request ({said})")
+
+
+def _error_of(content: bytes) -> tuple[str, str]:
+    try:
+        error = json.loads(content)["error"]
+        return str(error["code"]), str(error.get("message", ""))[:200]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "", ""

@@ -1,0 +1,282 @@
+"""Gmail on loopback: npm ``emulate`` keeps the mail; a door in front of it does what Google's
+documentation says and the emulator does not.
+
+The emulator has no ``users.getProfile``, a history that never expires, access tokens that live for
+ever, no quota, and no multipart uploads; it files mail under the Message-ID that it was sent with.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from email import message_from_bytes, policy
+from itertools import count
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode, urlsplit
+
+from aiohttp import web
+
+from desk.ports import Clock, Limits, SystemClock
+from mail.bucket import LocalLimits
+from mail.gmail import GmailProvider
+from mail.gmail_api import GmailApi
+from mail.http import Http
+from mail.oauth import GOOGLE, Client, SignIn, Tokens, TokenSource
+from mail.quota import GMAIL, Patience, Quota
+from tests.doubles.emulate import emulator
+from tests.doubles.fault_proxy import FaultProxy, Reply
+from tests.doubles.oauth import HeldTokens
+
+CLIENT, SECRET = "maildesk.apps.example", "s3cr3t"
+USERS = 120
+REDIRECT = "http://127.0.0.1/"
+JSON = {"Content-Type": "application/json"}
+
+# https://developers.google.com/gmail/api/reference/quota
+UNITS = (("/send", 100), ("/history", 2), ("/profile", 1), ("/messages", 5))
+UNITS_A_MINUTE = 15_000
+
+_users = count()
+
+
+def seed() -> dict[str, Any]:
+    users = [{"email": f"box{n}@lanewright.example", "name": f"Box {n}"} for n in range(USERS)]
+    return {"google": {"users": users}}
+
+
+def emulated_gmail(folder: Path) -> AbstractContextManager[str]:
+    """The emulator's address while it runs."""
+    return emulator(folder, "google", seed())
+
+
+@dataclass
+class Google:
+    """One account, the proxy its mailbox is reached through, and the world's side of it."""
+
+    emulator: str
+    address: str
+    owner: str  # an access token that is not counted and never refused
+    proxy: FaultProxy
+    expired: int = -1  # history up to this id is forgotten
+    is_counting: bool = False  # whether too many units are refused
+    units: list[tuple[float, int]] = field(default_factory=list)
+    refused: set[str] = field(default_factory=set)  # access tokens
+    live: dict[str, bool] = field(default_factory=dict)  # refresh tokens, good once
+    issued: list[str] = field(default_factory=list)
+
+    @property
+    def client(self) -> Client:
+        url = self.proxy.url
+        service = replace(
+            GOOGLE, authorize_url=f"{url}/o/oauth2/v2/auth", token_url=f"{url}/oauth2/token"
+        )
+        return Client(service, CLIENT, SECRET)
+
+    # -- the world
+
+    def ask(self, method: str, path: str, body: object = None, **query: str) -> dict[str, Any]:
+        """Straight at the emulator, as the account's owner."""
+        parameters = f"?{urlencode(query)}" if query else ""
+        url = f"{self.emulator}/gmail/v1/users/me/{path}{parameters}"
+        headers = {"Authorization": f"Bearer {self.owner}", "Content-Type": "application/json"}
+        content = json.dumps(body).encode() if body is not None else None
+        asked = urllib.request.Request(url, content, headers, method=method)  # noqa: S310
+        with urllib.request.urlopen(asked) as answer:  # noqa: S310
+            text = answer.read()
+            found: dict[str, Any] = json.loads(text) if text else {}
+            return found
+
+    def deliver(self, raw: bytes, *labels: str, at: float = 0.0) -> str:
+        """A mail arrives; its id."""
+        mail = {"raw": base64.urlsafe_b64encode(raw).decode()}
+        when = {"internalDate": str(int((at or time.time()) * 1000))}
+        given = {"labelIds": list(labels)} if labels else {}
+        return str(self.ask("POST", "messages/import", {**mail, **when, **given})["id"])
+
+    def label(self, id: str, add: tuple[str, ...] = (), remove: tuple[str, ...] = ()) -> None:
+        labels = {"addLabelIds": list(add), "removeLabelIds": list(remove)}
+        self.ask("POST", f"messages/{id}/modify", labels)
+
+    def delete(self, *ids: str) -> None:
+        self.ask("POST", "messages/batchDelete", {"ids": list(ids)})
+
+    def history_id(self) -> int:
+        topic = {"topicName": "projects/x/topics/y"}
+        return int(self.ask("POST", "watch", topic)["historyId"])
+
+    def forget_history(self) -> None:
+        """As Gmail does after a week or so."""
+        self.expired = self.history_id()
+
+    def sent(self) -> list[bytes]:
+        listed = self.ask("GET", "messages", labelIds="SENT").get("messages", [])
+        raws = [self.ask("GET", f"messages/{one['id']}", format="raw")["raw"] for one in listed]
+        return [base64.urlsafe_b64decode(raw + "==") for raw in raws]
+
+    # -- tokens
+
+    def refresh_token(self) -> str:
+        token = f"refresh-{len(self.live)}"
+        self.live[token] = True
+        return token
+
+    def end_access(self) -> None:
+        """All access tokens so far are refused from now on."""
+        self.refused |= set(self.issued)
+
+    def most_a_minute(self) -> int:
+        """Units in the fullest sixty seconds."""
+        at = [time for time, _ in self.units]
+        return max(
+            (sum(cost for t, cost in self.units if start <= t < start + 60) for start in at),
+            default=0,
+        )
+
+    # -- the door
+
+    async def answer(self, request: web.Request) -> Reply | None:
+        if request.path == "/oauth2/token":
+            return await self._token(request)
+        if "/gmail/v1/" not in request.path:
+            return None
+        if refusal := self._refusal(request):
+            return refusal
+        if request.path.endswith("/profile"):
+            return await self._profile(request)
+        if request.path.endswith("/history"):
+            return self._history(request)
+        if request.path.startswith("/upload/"):
+            return await self._upload(request)
+        return None
+
+    def _refusal(self, request: web.Request) -> Reply | None:
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token not in self.issued or token in self.refused:
+            return refusal(401, "authError", "Invalid Credentials")
+        now = time.monotonic()
+        cost = next(cost for end, cost in UNITS if end in request.path)
+        self.units.append((now, cost))
+        lately = sum(cost for at, cost in self.units if at > now - 60)
+        if self.is_counting and lately > UNITS_A_MINUTE:
+            return refusal(403, "userRateLimitExceeded", "User-rate limit exceeded.")
+        return None
+
+    async def _profile(self, request: web.Request) -> Reply:
+        """https://developers.google.com/gmail/api/reference/rest/v1/users/getProfile"""
+        body = json.dumps({"topicName": "projects/x/topics/y"}).encode()
+        path = request.path.replace("/profile", "/watch")
+        watched = await self.proxy.forward("POST", path, JSON, body)
+        history = json.loads(watched.body)["historyId"]
+        return Reply.of(200, {"emailAddress": self.address, "historyId": history})
+
+    def _history(self, request: web.Request) -> Reply | None:
+        """https://developers.google.com/gmail/api/reference/rest/v1/users.history/list: 404 for
+        an id that is too old."""
+        if int(request.query["startHistoryId"]) <= self.expired:
+            return refusal(404, "notFound", "Requested entity was not found.")
+        return None
+
+    async def _upload(self, request: web.Request) -> Reply:
+        """https://developers.google.com/gmail/api/guides/uploads#multipart"""
+        head = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n".encode()
+        form = message_from_bytes(head + await request.read(), policy=policy.HTTP)
+        about, mail = form.iter_parts()
+        raw = mail.get_content().as_bytes()
+        body = {**json.loads(about.get_content()), "raw": base64.urlsafe_b64encode(raw).decode()}
+        path = request.path.removeprefix("/upload")
+        return await self.proxy.forward("POST", path, JSON, json.dumps(body).encode())
+
+    async def _token(self, request: web.Request) -> Reply:
+        """Refresh tokens are good once here, so that two flights at once are noticed."""
+        body = await request.read()
+        form = parse_qs(body.decode())
+        if form["grant_type"] == ["authorization_code"]:
+            signed = await self.proxy.forward("POST", "/oauth2/token", request.headers, body)
+            if signed.status != 200:
+                return signed
+        elif not self._spend(form["refresh_token"][0]):
+            return Reply.of(400, {"error": "invalid_grant"})
+        self.issued.append(self.owner + f"-{len(self.issued)}")
+        tokens = {"access_token": self.issued[-1], "refresh_token": self.refresh_token()}
+        return Reply.of(200, {**tokens, "token_type": "Bearer", "expires_in": 3600})
+
+    def _spend(self, token: str) -> bool:
+        if not self.live.get(token):
+            self.live = dict.fromkeys(self.live, False)
+            return False
+        self.live[token] = False
+        return True
+
+
+def refusal(status: int, reason: str, message: str, **headers: str) -> Reply:
+    """As Google's APIs refuse: https://developers.google.com/gmail/api/guides/handle-errors"""
+    errors = [{"domain": "usageLimits", "reason": reason, "message": message}]
+    error = {"code": status, "message": message, "errors": errors}
+    return Reply.of(status, {"error": error}, **headers)
+
+
+@asynccontextmanager
+async def gmail_account(emulator: str) -> AsyncIterator[Google]:
+    """A new account behind a proxy."""
+    address = f"box{next(_users)}@lanewright.example"
+    async with FaultProxy(emulator) as proxy:
+        google = Google(emulator, address, _signed_in(emulator, address), proxy)
+        proxy.layer = google.answer
+        proxy.signs = {"authorization": f"Bearer {google.owner}"}
+        yield google
+
+
+def _signed_in(emulator: str, address: str) -> str:
+    """The owner signs in at the emulator's own pages."""
+    form = {"email": address, "redirect_uri": REDIRECT, "client_id": CLIENT, "scope": "email"}
+    location = _post(f"{emulator}/o/oauth2/v2/auth/callback", form)[1]
+    code = parse_qs(urlsplit(location).query)["code"][0]
+    grant = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT}
+    text, _ = _post(f"{emulator}/oauth2/token", {**grant, "client_id": CLIENT})
+    return str(json.loads(text)["access_token"])
+
+
+class _Stay(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def _post(url: str, form: dict[str, str]) -> tuple[str, str]:
+    """The body, and where it redirects to."""
+    opener = urllib.request.build_opener(_Stay)
+    try:
+        with opener.open(url, urlencode(form).encode()) as answer:
+            return answer.read().decode(), ""
+    except urllib.error.HTTPError as answer:
+        with answer:
+            return "", answer.headers["Location"]
+
+
+@asynccontextmanager
+async def gmail_provider(
+    google: Google,
+    *,
+    limits: Limits | None = None,
+    tokens: Tokens | None = None,
+    clock: Clock | None = None,
+    backfill_days: float = 14.0,
+    seconds: float = 5.0,
+) -> AsyncIterator[GmailProvider]:
+    """One worker's provider for the account; it waits less than in earnest."""
+    now = clock or SystemClock()
+    patience = Patience(tries=8, base=0.02, cap=0.1, budget=10)
+    kept = tokens or HeldTokens(SignIn(refresh=google.refresh_token()))
+    async with Http(seconds) as http:
+        source = TokenSource(google.address, google.client, kept, http, now)
+        quota = Quota(google.address, GMAIL, limits or LocalLimits(), now, patience)
+        api = GmailApi(google.address, google.proxy.url, source, quota, http, now)
+        async with GmailProvider(api, timedelta(days=backfill_days), poll=0.1) as provider:
+            yield provider
