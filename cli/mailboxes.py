@@ -16,15 +16,26 @@ from desk.settings import MailboxSettings, OAuthClientSettings, Settings
 from desk.store import Store
 from mail.gmail import GmailProvider
 from mail.gmail_api import GOOGLE_API, GmailApi
+from mail.graph import GLOBAL, Graph, GraphAccount
 from mail.http import Http
 from mail.imap import ImapProvider
 from mail.imap_line import ImapAccount
 from mail.maildir import MaildirProvider
-from mail.oauth import GOOGLE, Client, Service, TokenSource
+from mail.oauth import GOOGLE, Client, Service, TokenSource, microsoft
+from mail.outlook import OutlookProvider
 from mail.provider import Provider
-from mail.quota import GMAIL, Quota
+from mail.quota import GMAIL, GRAPH, Quota
 from mail.smtp import SmtpSender
-from mail.tokens import StoredTokens
+from mail.tokens import StoredPassword, StoredTokens
+
+REQUEST_SECONDS = 300.0
+"""A mail of the largest size over a slow line."""
+
+# https://learn.microsoft.com/graph/permissions-reference#mail-permissions
+SHARED_SCOPES = (
+    "https://graph.microsoft.com/Mail.ReadWrite.Shared",
+    "https://graph.microsoft.com/Mail.Send.Shared",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,33 +63,81 @@ async def opened_mailbox(
     opening: Opening, record: Mailbox, given: MailboxSettings
 ) -> AsyncIterator[Provider]:
     """Nothing is connected yet: a server that is away shows when it is first asked."""
+    backfill = timedelta(days=given.backfill_days)
     match given.kind:
         case "maildir":
-            async with _maildir(given) as provider:
+            async with MaildirProvider(maildir_of(given), backfill=backfill) as provider:
                 yield provider
         case "imap":
-            async with _imap(given) as imap:
+            account, sender = imap_of(given, await password_of(opening, record, given))
+            async with ImapProvider(account, sender) as imap:
                 yield imap
         case "gmail":
-            async with Http() as http, _gmail(opening, record, given, http) as gmail:
-                yield gmail
+            async with opened_gmail(opening, record, given) as api:
+                yield GmailProvider(api, backfill)
         case "outlook":
-            raise Misconfigured(f"The mailbox {given.name}: Outlook is not supported yet")
+            async with opened_outlook(opening, record, given) as graph:
+                yield OutlookProvider(graph, opening.store.clock, backfill=backfill)
 
 
-def _gmail(opening: Opening, record: Mailbox, given: MailboxSettings, http: Http) -> GmailProvider:
+@asynccontextmanager
+async def opened_gmail(
+    opening: Opening, record: Mailbox, given: MailboxSettings
+) -> AsyncIterator[GmailApi]:
     clock = opening.store.clock
-    client = google_client(opening.settings)
-    source = TokenSource(given.name, client, StoredTokens(opening.store, record.id), http, clock)
-    quota = Quota(f"gmail:{given.address}", GMAIL, opening.limits, clock)
-    base = (given.api_url or GOOGLE_API).rstrip("/")
-    api = GmailApi(given.name, base, source, quota, http, clock)
-    return GmailProvider(api, timedelta(days=given.backfill_days))
+    async with _signed_in(opening, record, given, google_client(opening.settings)) as (
+        source,
+        http,
+    ):
+        quota = Quota(f"gmail:{given.address}", GMAIL, opening.limits, clock)
+        base = (given.api_url or GOOGLE_API).rstrip("/")
+        yield GmailApi(given.name, base, source, quota, http, clock)
+
+
+@asynccontextmanager
+async def opened_outlook(
+    opening: Opening, record: Mailbox, given: MailboxSettings
+) -> AsyncIterator[Graph]:
+    """``user`` names a shared mailbox; without one it is that of whoever signed in."""
+    clock = opening.store.clock
+    client = microsoft_client(opening.settings, is_shared=bool(given.user))
+    async with _signed_in(opening, record, given, client) as (source, http):
+        quota = Quota(f"outlook:{given.address}", GRAPH, opening.limits, clock)
+        account = GraphAccount(source, given.user, given.api_url or GLOBAL)
+        yield Graph(account, http, quota, clock)
+
+
+@asynccontextmanager
+async def _signed_in(
+    opening: Opening, record: Mailbox, given: MailboxSettings, client: Client
+) -> AsyncIterator[tuple[TokenSource, Http]]:
+    tokens = StoredTokens(opening.store, record.id)
+    async with Http(timeout=REQUEST_SECONDS) as http:
+        source = TokenSource(given.name, client, tokens, http, opening.store.clock)
+        try:
+            yield source, http
+        finally:
+            await source.close()
+
+
+async def password_of(opening: Opening, record: Mailbox, given: MailboxSettings) -> str:
+    """Of the settings, else the one that ``mailbox add`` keeps sealed in the records."""
+    return (
+        given.password.get_secret_value() or await StoredPassword(opening.store, record.id).load()
+    )
 
 
 def google_client(settings: Settings) -> Client:
     """Raises Misconfigured without one."""
     return _client("google", GOOGLE, settings.oauth.google)
+
+
+def microsoft_client(settings: Settings, *, is_shared: bool) -> Client:
+    """For a shared mailbox more is asked for. Raises Misconfigured without one."""
+    service = microsoft(settings.oauth.microsoft.tenant)
+    if is_shared:
+        service = replace(service, scopes=(*service.scopes, *SHARED_SCOPES))
+    return _client("microsoft", service, settings.oauth.microsoft)
 
 
 def _client(section: str, service: Service, given: OAuthClientSettings) -> Client:
@@ -92,14 +151,13 @@ def _client(section: str, service: Service, given: OAuthClientSettings) -> Clien
     return Client(asked, given.client_id, given.client_secret.get_secret_value())
 
 
-def _maildir(given: MailboxSettings) -> MaildirProvider:
+def maildir_of(given: MailboxSettings) -> Path:
     if given.folder is None:
         raise Misconfigured(f"The mailbox {given.name} needs its folder in the settings")
-    backfill = timedelta(days=given.backfill_days)
-    return MaildirProvider(_folder(given.name, given.folder), backfill=backfill)
+    return _folder(given.name, given.folder)
 
 
-def _imap(given: MailboxSettings) -> ImapProvider:
+def imap_of(given: MailboxSettings, password: str) -> tuple[ImapAccount, SmtpSender]:
     if not given.host or given.smtp is None:
         raise Misconfigured(f"The mailbox {given.name} needs host and smtp in the settings")
     trusted = _trusted(given.ca_file)
@@ -107,7 +165,7 @@ def _imap(given: MailboxSettings) -> ImapProvider:
         given.smtp.host,
         given.smtp.port,
         given.smtp.user or given.user,
-        given.smtp.password.get_secret_value() or given.password.get_secret_value(),
+        given.smtp.password.get_secret_value() or password,
         given.smtp.tls,
         tls_context=trusted,
     )
@@ -115,7 +173,7 @@ def _imap(given: MailboxSettings) -> ImapProvider:
         host=given.host,
         port=given.port,
         user=given.user,
-        password=given.password.get_secret_value(),
+        password=password,
         tls=given.tls,
         folders=given.read_folders,
         sent_folder=given.sent_folder,
@@ -123,7 +181,7 @@ def _imap(given: MailboxSettings) -> ImapProvider:
         backfill=timedelta(days=given.backfill_days),
         tls_context=trusted,
     )
-    return ImapProvider(account, smtp)
+    return account, smtp
 
 
 def _trusted(ca_file: Path | None) -> ssl.SSLContext | None:

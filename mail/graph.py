@@ -68,6 +68,10 @@ class Graph:
         self._quota = quota
         self._clock = clock or SystemClock()
 
+    @property
+    def root(self) -> str:
+        return self._account.root
+
     def owns(self, link: str) -> bool:
         return link.startswith(f"{self._account.url.rstrip('/')}/")
 

@@ -18,12 +18,11 @@ from urllib.parse import quote
 
 from desk.errors import DeskError, Misconfigured, Transient
 from desk.ports import Clock, SystemClock
-from mail.graph import Gone, Graph, GraphAccount, SyncLost
-from mail.http import Http
+from mail.graph import Gone, Graph, SyncLost
 from mail.outlook_place import Place, Spot, Waiting, moment, read_place, stamp
 from mail.outlook_sending import LOOKS, Outbox
 from mail.provider import MAIL_BYTES, NOWHERE, PAGE_BYTES, Arrival, Origin, Page
-from mail.quota import GRAPH, Quota
+from mail.quota import GRAPH
 
 log = logging.getLogger(__name__)
 
@@ -49,19 +48,16 @@ class OutlookProvider:
 
     def __init__(
         self,
-        account: GraphAccount,
-        http: Http,
-        quota: Quota,
+        graph: Graph,
         clock: Clock | None = None,
         *,
         poll: float = 20.0,
         backfill: timedelta = BACKFILL,
         looks: Sequence[float] = LOOKS,
     ) -> None:
-        self._account = account
+        self._graph = graph
         self._clock = clock or SystemClock()
-        self._graph = Graph(account, http, quota, self._clock)
-        self._outbox = Outbox(self._graph, looks)
+        self._outbox = Outbox(graph, looks)
         self._poll = poll
         self._backfill = backfill
         self._seen: dict[str, str] = {}  # by folder: where to look for news
@@ -134,13 +130,13 @@ class OutlookProvider:
 
     def _place(self, checkpoint: str) -> Place:
         place = read_place(checkpoint)
-        if place is not None and place.mailbox == self._account.root:
+        if place is not None and place.mailbox == self._graph.root:
             links = [spot.link for spot in place.folders.values() if spot.link]
             if {INBOX, SENT} == set(place.folders) and all(map(self._graph.owns, links)):
                 return place
         now = self._clock.now()
         return Place(
-            self._account.root,
+            self._graph.root,
             {INBOX: Spot(stamp(now - self._backfill)), SENT: Spot(stamp(now))},
         )
 

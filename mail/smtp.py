@@ -71,7 +71,21 @@ class SmtpSender:
         try:
             with self._before_the_body():
                 await self._envelope(smtp, body, sender, recipients)
+                await self._begin_body(smtp)
             await self._body(smtp, body)
+            with suppress(aiosmtplib.SMTPException, OSError):
+                await smtp.quit(timeout=min(self.timeout, 5))
+        finally:
+            smtp.close()
+
+    async def try_out(self, sender: str) -> None:
+        """All of ``send`` up to the body, to ``sender`` itself: nothing leaves. Raises the same."""
+        with self._before_the_body():
+            smtp = await self._let_in()
+        try:
+            with self._before_the_body():
+                await self._envelope(smtp, b"", sender, [sender])
+                await smtp.rset()
             with suppress(aiosmtplib.SMTPException, OSError):
                 await smtp.quit(timeout=min(self.timeout, 5))
         finally:
@@ -131,6 +145,8 @@ class SmtpSender:
                 refused = error
         if refused:
             raise refused
+
+    async def _begin_body(self, smtp: SMTP) -> None:
         answer = await smtp.execute_command(b"DATA")
         if answer.code != 354:
             raise aiosmtplib.SMTPDataError(answer.code, answer.message)

@@ -50,3 +50,24 @@ class StoredTokens:
             version = stored.version if stored else 0
             if await self.save(replace(sign_in, version=version)):
                 return
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPassword:
+    """The password of a mailbox that is not signed in with a browser, sealed in the same place."""
+
+    store: Store
+    mailbox: MailboxId
+
+    async def load(self) -> str:
+        """Empty when none is kept."""
+        found = await self.store.sign_in(self.mailbox)
+        return str(found[0].get("password", "")) if found else ""
+
+    async def replace(self, password: str) -> None:
+        while True:
+            stored = await self.store.sign_in(self.mailbox)
+            async with self.store.change() as change:
+                version = stored[1] if stored else 0
+                if await change.save_sign_in(self.mailbox, {"password": password}, version):
+                    return

@@ -22,6 +22,7 @@ from aiohttp import web
 
 from desk.ports import Clock
 from mail.bucket import LocalLimits
+from mail.graph import Graph as Calls
 from mail.graph import GraphAccount, Token
 from mail.http import Http
 from mail.outlook import OutlookProvider
@@ -88,8 +89,8 @@ class Graph:
 
         async with Http(timeout=5) as http:
             quota = Quota("desk", GRAPH, LocalLimits(), self.time, sleep=sleep)
-            made = OutlookProvider(account, http, quota, clock, poll=poll, looks=looks)
-            async with made as provider:
+            calls = Calls(account, http, quota)
+            async with OutlookProvider(calls, clock, poll=poll, looks=looks) as provider:
                 yield provider
 
     def routes(self) -> list[web.RouteDef]:
