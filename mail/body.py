@@ -14,7 +14,6 @@ from mail.html import MARKS, REST, html_to_text
 from mail.mime import Limits, Part, read_part
 from mail.reply import split
 
-MAX_BODY_BYTES = 3_000_000
 MAX_ATTACHMENTS = 200
 MAX_NAME = 120
 
@@ -89,9 +88,10 @@ class Body:
 
     def _decoded(self, part: Part) -> str:
         data = part.content()
-        if len(data) > MAX_BODY_BYTES:
+        if len(data) > self.limits.body_bytes:
             self.limits.cut("The text is too long and was cut.")
-            data = data[:MAX_BODY_BYTES]
+            data = data[: self.limits.body_bytes]
+        self.limits.body_bytes -= len(data)
         label = part.parameter("charset")
         if not label and part.type == "text/html":
             label = declared_in_html(data)
@@ -127,7 +127,8 @@ class Body:
         plain = MARKS.sub("", plain)
         if not html:
             return plain
-        from_html, is_cut = html_to_text(html)
+        from_html, is_cut = html_to_text(html, self.limits.tags)
+        self.limits.tags = max(0, self.limits.tags - html.count("<"))
         if plain.strip() and not _is_stub(plain, MARKS.sub("", from_html)):
             return _marked(plain, from_html) if MARKS.search(from_html) else plain
         if is_cut:

@@ -14,7 +14,7 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 MAX_HTML = 2_000_000
 MAX_DEPTH = 300
-MAX_ELEMENTS = 60_000
+MAX_TAGS = 25_000
 
 QUOTED = "\ue000"  # before a line: it stands in a quote that has no "> "
 REST = "\ue001"  # a line of its own: from here on everything is quoted
@@ -42,7 +42,7 @@ SELF_CLOSING = VOID | _names(
 )
 FORMATTING = _names("a b big code em font i nobr s small strike strong tt u")
 
-MAX_REPEATED = 500_000
+MAX_REPEATED = 300_000
 MAX_ATTRIBUTES, MANY_ATTRIBUTES = 500, 5_000
 OPENING = re.compile(r"<[a-zA-Z][^\s/>]*+")
 ATTRIBUTE = re.compile(r"[\s/]*+[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:\"[^\"]*+\"?|'[^']*+'?|[^\s>]*+))?")
@@ -75,11 +75,12 @@ COMMENTS = re.compile(r"<!--.*?(?:-->|\Z)", re.S)
 UNSEEN = re.compile(r"<(style|script|title)\b.*?(?:</\1\b[^>]{0,50}>|\Z)", re.S | re.I)
 
 
-def html_to_text(html: str) -> tuple[str, bool]:
-    """The text, with marks (see MARKS) where a client marked the quote; and whether it was cut."""
+def html_to_text(html: str, budget: int = MAX_TAGS) -> tuple[str, bool]:
+    """The text, with marks (see MARKS) where a client marked the quote; and whether it was cut.
+    ``budget`` is how many tags may be looked at one by one."""
     is_cut = len(html) > MAX_HTML
     html = MARKS.sub("", html[:MAX_HTML].replace("\0", ""))
-    if not is_tame(html):
+    if html.count("<") > budget or not is_tame(html):
         return _stripped(html), True
     root = LexborHTMLParser(html).root
     text = _Walk().read(root) if root is not None else ""
@@ -100,7 +101,7 @@ def is_tame(html: str) -> bool:
         if name not in SELF_CLOSING:
             depth = max(0, depth + step)
             deepest = max(deepest, depth)
-    fits = deepest <= MAX_DEPTH and count <= MAX_ELEMENTS and most_formats * count <= MAX_REPEATED
+    fits = deepest <= MAX_DEPTH and most_formats * count <= MAX_REPEATED
     return fits and _has_few_attributes(html)
 
 

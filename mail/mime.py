@@ -8,11 +8,15 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import islice
 
 from mail.headers import Headers, base64, parameters, read_headers
+from mail.html import MAX_TAGS
 
 MAX_DEPTH = 50
 MAX_PARTS = 1_000
+MAX_BODY_BYTES = 3_000_000
+MAX_DELIMITERS = 20 * MAX_PARTS
 MULTIPART_DEFAULT = {"multipart/digest": "message/rfc822"}  # RFC 2046 §5.1.5
 TYPE = re.compile(r"[a-z0-9!#$&^_.+-]{1,80}/(?:[a-z0-9!#$&^_.+-]{1,120}|\*)")
 DELIMITER_END = re.compile(rb"(--)?[ \t]{0,200}(?:\r?\n|\r|\Z)|(--)")
@@ -27,6 +31,8 @@ class Limits:
     """What is left to spend on one mail, and what had to be cut."""
 
     parts: int = MAX_PARTS
+    tags: int = MAX_TAGS
+    body_bytes: int = MAX_BODY_BYTES
     defects: list[str] = field(default_factory=list)
     is_cut: bool = False
 
@@ -48,6 +54,7 @@ class Part:
     start: int
     end: int
     default_type: str = "text/plain"
+    is_root: bool = False
     children: list[Part] = field(default_factory=list)
 
     @property
@@ -68,7 +75,9 @@ class Part:
         found = TYPE.match(self._content_type[0])
         if found:
             return found.group(0)
-        is_named = self.disposition == "attachment"
+        # X-BE2 and the like, from before MIME had settled: nothing to read
+        is_private = self._content_type[0].startswith("x-") and not self.is_root
+        is_named = is_private or self.disposition == "attachment"
         return "application/octet-stream" if is_named else self.default_type
 
     def parameter(self, name: str) -> str:
@@ -114,7 +123,7 @@ def read_part(
     headers, body = read_headers(data, start, end, is_top=start == 0)
     if headers.cut:
         limits.cut("The headers are too long and were cut.")
-    return Part(headers, data, body, end, default_type)
+    return Part(headers, data, body, end, default_type, start == 0)
 
 
 def build(data: bytes, limits: Limits) -> Part:
@@ -153,7 +162,7 @@ def _split(part: Part, boundary: bytes, most: int) -> list[tuple[int, int]]:
     """RFC 2046 §5.1.1. The line end before a delimiter belongs to it; the closing one may lack."""
     pieces: list[tuple[int, int]] = []
     start = -1
-    for begin, after, closes in _delimiters(part, b"--" + boundary):
+    for begin, after, closes in islice(_delimiters(part, b"--" + boundary), MAX_DELIMITERS):
         if 0 <= start < begin:
             pieces.append((start, begin))
         start = after

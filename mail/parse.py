@@ -7,13 +7,13 @@ from datetime import datetime
 
 from desk.model import Address, Kind, ParsedEmail
 from mail.addresses import addresses
-from mail.body import MAX_BODY_BYTES, Body
+from mail.body import Body
 from mail.bounce import bounce_of
 from mail.charset import clean, decode
 from mail.headers import Headers, made_up_id, message_ids, moment, received_at
 from mail.html import MARKS, REST
 from mail.kind import kind_of
-from mail.mime import Limits, build
+from mail.mime import MAX_BODY_BYTES, Limits, build
 from mail.reply import split
 
 MAX_MAIL = 100 * 1024 * 1024
