@@ -2,7 +2,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 
-.PHONY: setup run test slow check bench format clean
+.PHONY: setup run test slow check chaos bench format clean
 
 # Everything that run and test need, made once; later calls only look whether it is there.
 setup: .venv/installed node_modules/installed build/encoder/manifest.json
@@ -36,8 +36,17 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/mypy .
 
-bench: setup
-	@for script in bench/*.py; do echo "== $$script"; PYTHONPATH=. $(BIN)/python $$script; done
+# Kills, outages and clocks, at full size: minutes long.
+chaos: setup
+	MAILDESK_CHAOS=full $(BIN)/python -m pytest -q tests/chaos -m "not slow" --timeout 900
+
+.venv/bench: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"
+	touch $@
+
+bench: setup .venv/bench
+	@for script in bench/*.py; do \
+		echo "== $$script"; $(BIN)/python -m bench.$$(basename $$script .py); done
 
 format: setup
 	$(BIN)/ruff format .

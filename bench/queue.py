@@ -1,0 +1,196 @@
+"""Our queue beside arq, dramatiq and bare Redis, taken in turns in one run (``python -m
+bench.queue``): processor time a job, idle latency, durable steps a second, and order.
+
+Ratios count: they hold on a busy machine, where seconds do not. Needs the extra ``bench``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import redis.asyncio
+from arq import create_pool
+from arq.connections import RedisSettings
+
+from bench.rivals import ours, raw, stock_arq, threads
+from workers.queue import RedisQueue
+from workers.redis_server import RedisServer
+
+ROUNDS = 3
+PINGS = 100
+DEADLINES = 10_000
+SLOTS = 2 * 10
+DURABLE = 3_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rival:
+    """``jobs`` are as many as take it a second or two."""
+
+    name: str
+    module: str
+    mode: str
+    jobs: int
+    fill: Callable[[str, int], Awaitable[object]]
+
+
+async def fill_threads(url: str, n: int) -> None:
+    await asyncio.to_thread(threads.fill, url, n)
+
+
+RIVALS = (
+    Rival("ours", "ours", "noop", 20_000, ours.fill),
+    Rival("arq tuned", "stock_arq", "tuned", 1_200, stock_arq.fill),
+    Rival("arq", "stock_arq", "default", 300, stock_arq.fill),
+    Rival("dramatiq", "threads", "-", 3_000, fill_threads),
+    Rival("bare Redis", "raw", "-", 5_000, raw.fill),
+)
+
+
+class Running:
+    """A worker process that serves ``jobs`` jobs and then says how it went."""
+
+    def __init__(self, module: str, url: str, mode: str, jobs: int, *more: str) -> None:
+        command = ("-m", f"bench.rivals.{module}", url, mode, str(jobs), *more)
+        self._start = asyncio.create_subprocess_exec(
+            sys.executable, *command, stdout=asyncio.subprocess.PIPE
+        )
+
+    async def ready(self) -> None:
+        self._process = await self._start
+        assert self._process.stdout is not None
+        await self._process.stdout.readline()
+
+    async def figures(self) -> dict[str, Any]:
+        out, _ = await asyncio.wait_for(self._process.communicate(), 90)
+        return dict(json.loads(out))
+
+    async def kill(self) -> None:
+        self._process.kill()
+        await self._process.wait()
+
+
+async def cleared(url: str) -> None:
+    async with redis.asyncio.Redis.from_url(url) as client:
+        await client.flushall()
+
+
+async def plumbing(url: str) -> dict[str, list[tuple[float, float]]]:
+    """Processor µs a job and jobs a second of each rival, round by round."""
+    found: dict[str, list[tuple[float, float]]] = {rival.name: [] for rival in RIVALS}
+    for _ in range(ROUNDS):
+        for rival in RIVALS:
+            await cleared(url)
+            await rival.fill(url, rival.jobs)
+            worker = Running(rival.module, url, rival.mode, rival.jobs)
+            await worker.ready()
+            figures = await worker.figures()
+            starts = [at for _, at in figures["starts"]]
+            seconds = max(starts) - min(starts)
+            found[rival.name].append((figures["cpu"] / rival.jobs * 1e6, rival.jobs / seconds))
+    return found
+
+
+async def latency(
+    url: str, rival: Rival, pings: int, send: Callable[[int], Awaitable[object]]
+) -> list[float]:
+    """Seconds from just before a job is queued until an idle worker starts it."""
+    worker = Running(rival.module, url, rival.mode, pings)
+    await worker.ready()
+    await asyncio.sleep(0.5)
+    sent = {}
+    for id in range(pings):
+        sent[id] = time.monotonic()
+        await send(id)
+        await asyncio.sleep(0.015)
+    figures = await worker.figures()
+    return sorted(at - sent[id] for id, at in figures["starts"])
+
+
+async def latencies(url: str) -> dict[str, list[float]]:
+    await cleared(url)
+    pool = await create_pool(RedisSettings.from_dsn(url))
+    found = {}
+    async with RedisQueue(url) as queue:
+        await queue.ping()
+        sends: dict[str, Callable[[int], Awaitable[object]]] = {
+            "ours": lambda id: queue.put(ours.STEP, id, id),
+            "arq tuned": lambda id: pool.enqueue_job("work", id),
+            "arq": lambda id: pool.enqueue_job("work", id),
+        }
+        for rival in RIVALS[:3]:
+            pings = 40 if rival.name == "arq" else PINGS
+            found[rival.name] = await latency(url, rival, pings, sends[rival.name])
+    await pool.aclose()
+    return found
+
+
+async def durable(url: str, mode: str, folder: Path) -> float:
+    """Steps a second whose effect is a row in SQLite, committed and then acknowledged."""
+    await cleared(url)
+    await asyncio.to_thread(folder.mkdir)
+    await ours.fill(url, DURABLE)
+    worker = Running("ours", url, mode, DURABLE, str(folder))
+    await worker.ready()
+    starts = [at for _, at in (await worker.figures())["starts"]]
+    return float(DURABLE / (max(starts) - min(starts)))
+
+
+async def displacement(url: str) -> tuple[int, int]:
+    """How far from its place the worst of the jobs started, and how many never or twice did."""
+    await cleared(url)
+    scores = await ours.fill(url, DEADLINES)
+    half = DEADLINES // 2
+    workers = [Running("ours", url, "slow", half) for _ in range(2)]
+    for worker in workers:
+        await worker.ready()
+    figures = await asyncio.gather(*(worker.figures() for worker in workers))
+    starts = sorted((at, id) for found in figures for id, at in found["starts"])
+    place = {id: n for n, id in enumerate(sorted(scores, key=scores.__getitem__))}
+    worst = max(abs(place[id] - n) for n, (_, id) in enumerate(starts))
+    return worst, DEADLINES - len({id for _, id in starts})
+
+
+def percentile(sorted_values: Sequence[float], share: float) -> float:
+    return sorted_values[min(len(sorted_values) - 1, round(share * len(sorted_values)))]
+
+
+async def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with RedisServer(Path(folder) / "redis") as server:
+            url = server.url
+            found = await plumbing(url)
+            costs = {name: statistics.median(cpu for cpu, _ in f) for name, f in found.items()}
+            print(f"{'':12}{'µs of CPU a job':>16}{'× ours':>8}{'jobs a second':>15}")
+            for name, figures in found.items():
+                speed = statistics.median(rate for _, rate in figures)
+                print(
+                    f"{name:12}{costs[name]:16.0f}{costs[name] / costs['ours']:8.1f}{speed:15.0f}"
+                )
+            print(f"\nidle, until a job starts: {'p50':>8}{'p95':>10}")
+            for name, waits in (await latencies(url)).items():
+                p50, p95 = (percentile(waits, share) * 1000 for share in (0.5, 0.95))
+                print(f"{name:24}{p50:8.1f} ms{p95:7.1f} ms")
+            for mode in ("single", "grouped"):
+                rate = await durable(url, mode, Path(folder) / mode)
+                print(
+                    f"{'' if mode != 'single' else chr(10)}durable, {mode:8} {rate:7.0f} a second"
+                )
+            worst, missed = await displacement(url)
+            print(
+                f"\n{DEADLINES} deadlines, two workers, {SLOTS} slots: at most {worst} places away"
+            )
+            print(f"started not exactly once: {missed}")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
