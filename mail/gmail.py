@@ -78,7 +78,7 @@ class GmailProvider:
         known = Checkpoint.read(checkpoint) or await self._beginning()
         if not known.listing:
             try:
-                return await self._follow(known, checkpoint, limit)
+                return await self._follow(known, limit)
             except Gone:  # the history does not reach back so far
                 known = await self._restart(known)
         return await self._list(known, limit)
@@ -86,7 +86,7 @@ class GmailProvider:
     async def _beginning(self) -> Checkpoint:
         """First the place in the history, then the list: what comes in between is in both."""
         history = str((await self._api.profile())["historyId"])
-        now = self._api.clock.now()
+        now = self._api.clock.now().replace(microsecond=0)  # as its text keeps it
         floor = now - self._backfill
         listing = "inbox" if self._backfill else ""
         return Checkpoint(history, seen=now, floor=floor, since=floor, listing=listing)
@@ -132,7 +132,7 @@ class GmailProvider:
             if not page:
                 return list(ids)
 
-    async def _follow(self, known: Checkpoint, checkpoint: str, limit: int) -> Page:
+    async def _follow(self, known: Checkpoint, limit: int) -> Page:
         now = self._api.clock.now()
         found, end = await self._changes(known, limit)
         start = _after(found, known.after)
@@ -140,7 +140,7 @@ class GmailProvider:
         if end and start + count == len(found):
             self._heard = end
             if end == known.history and not known.after:
-                return Page(arrivals, checkpoint, more=False)
+                return Page(arrivals, known.text(), more=False)
             reached = replace(known, history=end, seen=now, after="")
             return Page(arrivals, reached.text(), more=False)
         last = found[start + count - 1]

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from io import BytesIO
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -132,7 +133,7 @@ async def _exchanged(session: ClientSession, request: _Request, length: int) -> 
         request.url,
         params=list(request.parameters),
         headers=request.headers,
-        data=request.content,
+        data=BytesIO(request.content) if request.content else None,  # which goes out in pieces
         allow_redirects=False,
     ) as answer:
         body = bytearray()

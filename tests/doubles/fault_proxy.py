@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from io import BytesIO
 from itertools import count
 from typing import Any, Self
 
@@ -89,6 +90,7 @@ class FaultProxy:
     faults: list[Fault] = field(default_factory=list)
     seen: list[Seen] = field(default_factory=list)
     _earlier: dict[str, Reply] = field(default_factory=dict)
+    _news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession()
@@ -107,13 +109,23 @@ class FaultProxy:
     def lines(self, path: str) -> list[str]:
         return [one.line for one in self.seen if re.search(path, one.line)]
 
+    async def until(self, path: str) -> None:
+        """A request with this in it was answered."""
+        async with self._news:
+            await self._news.wait_for(lambda: self.lines(path))
+
+    async def _note(self, line: str, status: int) -> None:
+        async with self._news:
+            self.seen.append(Seen(time.monotonic(), line, status))
+            self._news.notify_all()
+
     async def forward(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes
     ) -> Reply:
         passed = {n.lower(): v for n, v in headers.items() if n.lower() not in HOP} | self.signs
         url = URL(f"{self.upstream}{path}", encoded=True)
         asking = self._session.request(
-            method, url, headers=passed, data=body, allow_redirects=False
+            method, url, headers=passed, data=BytesIO(body), allow_redirects=False
         )
         async with asking as answer:
             kept = {n: v for n, v in answer.headers.items() if n.lower() not in HOP}
@@ -123,13 +135,13 @@ class FaultProxy:
         line = f"{request.method} {request.path_qs}"
         fault = next((one for one in self.faults if one.strikes(line)), Fault(""))
         if fault.deed == "reset":
-            return self._hang_up(request, line)
+            return await self._hang_up(request, line)
         if fault.deed == "stall":
             await asyncio.sleep(fault.seconds)
         reply = fault.reply or await self._asked(request)
         if fault.deed == "lose":
-            return self._hang_up(request, line)
-        self.seen.append(Seen(time.monotonic(), line, reply.status))
+            return await self._hang_up(request, line)
+        await self._note(line, reply.status)
         if fault.deed in ("truncate", "drip"):
             return await _sent_badly(request, reply, fault)
         if fault.deed == "garble":
@@ -146,8 +158,8 @@ class FaultProxy:
         body = await request.read()
         return await self.forward(request.method, request.path_qs, request.headers, body)
 
-    def _hang_up(self, request: web.Request, line: str) -> web.Response:
-        self.seen.append(Seen(time.monotonic(), line, 0))
+    async def _hang_up(self, request: web.Request, line: str) -> web.Response:
+        await self._note(line, 0)
         if request.transport is not None:
             request.transport.abort()
         return web.Response()

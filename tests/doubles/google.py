@@ -2,7 +2,7 @@
 documentation says and the emulator does not.
 
 The emulator has no ``users.getProfile``, a history that never expires, access tokens that live for
-ever, no quota, and no multipart uploads; it files mail under the Message-ID that it was sent with.
+ever, no quota, no multipart uploads, and of a mail's headers it hands over the usual ones only.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class Google:
     owner: str  # an access token that is not counted and never refused
     proxy: FaultProxy
     expired: int = -1  # history up to this id is forgotten
-    is_counting: bool = False  # whether too many units are refused
+    page_size: int = 500  # the most that a page holds, whatever is asked for
+    lifetime: int = 3600  # seconds of an access token
     units: list[tuple[float, int]] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)  # access tokens
     live: dict[str, bool] = field(default_factory=dict)  # refresh tokens, good once
@@ -84,6 +85,7 @@ class Google:
 
     def ask(self, method: str, path: str, body: object = None, **query: str) -> dict[str, Any]:
         """Straight at the emulator, as the account's owner."""
+        time.sleep(0.002)  # no two mails in one millisecond: lists go by that
         parameters = f"?{urlencode(query)}" if query else ""
         url = f"{self.emulator}/gmail/v1/users/me/{path}{parameters}"
         headers = {"Authorization": f"Bearer {self.owner}", "Content-Type": "application/json"}
@@ -147,14 +149,18 @@ class Google:
             return await self._token(request)
         if "/gmail/v1/" not in request.path:
             return None
-        if refusal := self._refusal(request):
-            return refusal
+        if refused := self._refusal(request):
+            return refused
         if request.path.endswith("/profile"):
             return await self._profile(request)
-        if request.path.endswith("/history"):
-            return self._history(request)
+        if request.path.endswith("/history") and self._is_forgotten(request):
+            return refusal(404, "notFound", "Requested entity was not found.")
+        if request.path.endswith(("/history", "/messages")):
+            return await self._page(request)
         if request.path.startswith("/upload/"):
             return await self._upload(request)
+        if request.query.get("format") == "metadata":
+            return await self._metadata(request)
         return None
 
     def _refusal(self, request: web.Request) -> Reply | None:
@@ -165,7 +171,7 @@ class Google:
         cost = next(cost for end, cost in UNITS if end in request.path)
         self.units.append((now, cost))
         lately = sum(cost for at, cost in self.units if at > now - 60)
-        if self.is_counting and lately > UNITS_A_MINUTE:
+        if lately > UNITS_A_MINUTE:
             return refusal(403, "userRateLimitExceeded", "User-rate limit exceeded.")
         return None
 
@@ -177,12 +183,28 @@ class Google:
         history = json.loads(watched.body)["historyId"]
         return Reply.of(200, {"emailAddress": self.address, "historyId": history})
 
-    def _history(self, request: web.Request) -> Reply | None:
-        """https://developers.google.com/gmail/api/reference/rest/v1/users.history/list: 404 for
-        an id that is too old."""
-        if int(request.query["startHistoryId"]) <= self.expired:
-            return refusal(404, "notFound", "Requested entity was not found.")
-        return None
+    def _is_forgotten(self, request: web.Request) -> bool:
+        """https://developers.google.com/gmail/api/reference/rest/v1/users.history/list: an id
+        that is too old is answered with 404."""
+        return int(request.query["startHistoryId"]) <= self.expired
+
+    async def _page(self, request: web.Request) -> Reply:
+        """maxResults is the most that may come, no promise."""
+        asked = min(int(request.query.get("maxResults", 100)), self.page_size)
+        query = [(name, text) for name, text in request.query.items() if name != "maxResults"]
+        path = f"{request.path}?{urlencode([*query, ('maxResults', str(asked))])}"
+        return await self.proxy.forward("GET", path, {}, b"")
+
+    async def _metadata(self, request: web.Request) -> Reply:
+        """Any header that is asked for; the emulator knows the usual ones."""
+        reply = await self.proxy.forward("GET", f"{request.path}?format=raw", {}, b"")
+        if reply.status != 200:
+            return reply
+        message = json.loads(reply.body)
+        mail = message_from_bytes(base64.urlsafe_b64decode(message.pop("raw") + "=="))
+        names = request.query.getall("metadataHeaders")
+        headers = [{"name": name, "value": mail[name]} for name in names if name in mail]
+        return Reply.of(200, {**message, "payload": {"headers": headers}})
 
     async def _upload(self, request: web.Request) -> Reply:
         """https://developers.google.com/gmail/api/guides/uploads#multipart"""
@@ -206,7 +228,7 @@ class Google:
             return Reply.of(400, {"error": "invalid_grant"})
         self.issued.append(self.owner + f"-{len(self.issued)}")
         tokens = {"access_token": self.issued[-1], "refresh_token": self.refresh_token()}
-        return Reply.of(200, {**tokens, "token_type": "Bearer", "expires_in": 3600})
+        return Reply.of(200, {**tokens, "token_type": "Bearer", "expires_in": self.lifetime})
 
     def _spend(self, token: str) -> bool:
         if not self.live.get(token):
@@ -269,10 +291,11 @@ async def gmail_provider(
     clock: Clock | None = None,
     backfill_days: float = 14.0,
     seconds: float = 5.0,
+    tries: int = 8,
 ) -> AsyncIterator[GmailProvider]:
     """One worker's provider for the account; it waits less than in earnest."""
     now = clock or SystemClock()
-    patience = Patience(tries=8, base=0.02, cap=0.1, budget=10)
+    patience = Patience(tries=tries, base=0.02, cap=0.1, budget=10)
     kept = tokens or HeldTokens(SignIn(refresh=google.refresh_token()))
     async with Http(seconds) as http:
         source = TokenSource(google.address, google.client, kept, http, now)
