@@ -231,6 +231,7 @@ async def test_the_same_sent_mail_counts_once_and_an_old_one_not(store: Store) -
     await here.arrive(answer(), "old", minutes=5, is_sent=True)
     assert (await store.ticket(TicketId(2))).state is TicketState.NEW
     await here.arrive(answer(), "new", minutes=15, is_sent=True)
+    await here.arrive(answer(), "new", minutes=15, is_sent=True)
     assert (await store.ticket(TicketId(2))).state is TicketState.WAITING
     await here.arrive(raw_mail("Re: Scanner", "No.", "<3@x>", "<1@lindqvist.example>"), minutes=20)
     await here.arrive(answer(), "new", minutes=15, is_sent=True)

@@ -14,8 +14,9 @@ from desk.failpoints import armed
 from desk.model import Response, ResponseState, Role, Severity, TicketId, TicketState, Verb
 from desk.rules import message_id
 from desk.standing import standing
+from tests.doubles.house import House
 from tests.doubles.mailbox import parse_here, raw_mail
-from tests.scenario.test_steps import FIRST, House
+from tests.scenario.test_steps import FIRST
 from tests.scenario.test_steps import clock as clock
 from tests.scenario.test_steps import house as house
 from workers.intake import Intake

@@ -3,82 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
 
-from bot.board import Board
-from desk.actions import Actions
 from desk.dead_letters import bury
 from desk.errors import Ambiguous, DeskError, Misconfigured, Permanent, Transient
 from desk.model import (
     Address,
-    Category,
-    Classification,
-    Draft,
     EmailId,
     Failure,
-    Label,
-    MailboxId,
     ParsedEmail,
     Passage,
     ResponseState,
-    Role,
-    Sentiment,
     Step,
-    TicketId,
     TicketState,
-    TicketView,
     Urgency,
-    User,
     Verb,
 )
 from desk.store import Store
-from inference.ladder import Question
 from inference.redact import Redacted
 from mail.compose import reply_subject
 from mail.parse import parse
 from mail.provider import Page
 from tests.doubles.desk import FastClock, review
+from tests.doubles.house import Echo, House, NameRedactor, made_house, nothing
 from tests.doubles.mailbox import ScriptedMailbox, parse_here, raw_mail
-from workers.drafting import Drafter, Drafting, envelope
+from workers.drafting import Drafter, envelope
 from workers.intake import Intake
 from workers.queue import RedisQueue
-from workers.runner import Runner, Service
 from workers.sending import Sending
 from workers.sweep import Sweep
-from workers.triage import Triage
 from workers.watch import Watch
-
-
-class CalmClassifier:
-    """Everything is neutral support, except what says "angry"."""
-
-    async def classify(self, emails: Sequence[str]) -> list[Classification]:
-        return [
-            Classification(
-                Label(Sentiment.NEGATIVE if "angry" in text else Sentiment.NEUTRAL, 0.95),
-                Label(Urgency.NORMAL, 0.8),
-                Label(Category.SUPPORT, 0.9),
-            )
-            for text in emails
-        ]
-
-
-class NameRedactor:
-    """Hides the known names and nothing else."""
-
-    async def redact(
-        self, text: str, known: Sequence[str] = (), names: Mapping[str, str] | None = None
-    ) -> Redacted:
-        found = dict(names or {})
-        for number, name in enumerate(known, 1):
-            for part in (name, name.split()[0]):
-                if part in text:
-                    text = text.replace(part, f"<PERSON_{number}>")
-                    found[f"<PERSON_{number}>"] = part
-        return Redacted(text, found)
 
 
 class Blind:
@@ -100,76 +56,6 @@ class Signed(NameRedactor):
         return await super().redact(text, [*known, name] if name else known, names)
 
 
-@dataclass
-class Echo:
-    """Answers with what it was asked, and remembers it."""
-
-    asked: list[Question]
-
-    async def write(self, question: Question) -> Draft:
-        self.asked.append(question)
-        return Draft(f"Hello {question.customer}, about: {question.text}", writer="echo")
-
-
-async def nothing(question: str, k: int = 4) -> list[Passage]:
-    return []
-
-
-@dataclass
-class House:
-    """All steps on one store and one queue."""
-
-    store: Store
-    queue: RedisQueue
-    mailbox: ScriptedMailbox
-    box: MailboxId
-    echo: Echo
-    runner: Runner
-    actions: Actions
-    ann: User
-    clock: FastClock
-
-    async def settle(self) -> None:
-        """Intake, then whatever follows."""
-        await self.queue.put(Step.INTAKE, self.box, 0.0)
-        await self.runner.drain()
-
-    async def view(self, id: int = 1) -> TicketView:
-        return await self.store.view(TicketId(id))
-
-    async def act(self, verb: Verb, key: str = "k", **more: object) -> None:
-        from desk.actions import ActionRequest, Result, Seen
-
-        response = (await self.view()).response
-        seen = Seen(response.id, response.version, response.hash) if response else None
-        request = ActionRequest(key, self.ann, verb, TicketId(1), seen, **more)  # type: ignore[arg-type]
-        assert (await self.actions.act(request)).result is Result.DONE
-
-    async def state(self) -> ResponseState | None:
-        response = (await self.view()).response
-        return response.state if response else None
-
-    async def leave(self) -> None:
-        """The undo window ends and the reply is sent."""
-        self.clock.forward(seconds=31)
-        response = (await self.view()).response
-        assert response is not None
-        await self.queue.remove(Step.SENDING, response.id)
-        await self.queue.put(Step.SENDING, response.id, 0.0)
-        await self.runner.drain()
-
-
-class Grave:
-    def __init__(self) -> None:
-        self.buried: list[tuple[Step, int, str]] = []
-
-    async def remember(self, step: Step, id: int, failure: Failure) -> None:
-        pass
-
-    async def bury(self, step: Step, id: int, failure: Failure, tries: int) -> None:
-        self.buried.append((step, id, failure.reason))
-
-
 @pytest.fixture
 def clock() -> FastClock:
     """Starts now: what is delayed in Redis goes by the clock of Redis."""
@@ -178,29 +64,7 @@ def clock() -> FastClock:
 
 @pytest.fixture
 async def house(store: Store, clock: FastClock, queue: RedisQueue) -> House:
-    async with store.change() as change:
-        ann = await change.add_user("ann@lanewright.example", "Ann", Role.AGENT)
-        box = await change.add_mailbox("support", "support@lanewright.example", "maildir")
-    mailbox, echo = ScriptedMailbox(), Echo([])
-    providers = {box.id: mailbox}
-    drafter = Drafter(nothing, NameRedactor(), echo, review, [box.address])
-
-    async def changed(id: TicketId) -> None:
-        pass
-
-    board = Board(store, {}, [], [], changed)
-    triage = Triage(store, queue, CalmClassifier(), (), [box.address])
-    services = {
-        Step.INTAKE: Service(Intake(store, queue, providers, parse_here)),
-        Step.TRIAGE: Service(triage, slots=1, batch=8),
-        Step.DRAFTING: Service(Drafting(store, queue, drafter, {"support": "The desk"})),
-        Step.SENDING: Service(Sending(store, queue, providers, {"support": "Lanewright"})),
-        Step.SHOW: Service(board.show),
-        Step.ALERT: Service(board.alert),
-    }
-    runner = Runner(queue, services, Grave(), delay=lambda tries: 0.01)
-    actions = Actions(store, queue, review)
-    return House(store, queue, mailbox, box.id, echo, runner, actions, ann, clock)
+    return await made_house(store, clock, queue)
 
 
 FIRST = raw_mail("Scanner", "Hello, my scanner is broken. Priya", "<1@lindqvist.example>")
@@ -549,7 +413,7 @@ async def test_an_overdue_ticket_alerts_once(house: House) -> None:
     assert await house.store.untold() == []
 
 
-async def test_two_desks_that_answer_each_other_stop(house: House) -> None:
+async def test_after_three_quick_replies_only_a_person_who_asks_gets_a_draft(house: House) -> None:
     """The other side answers each of our replies at once, as another desk would."""
     for round in range(6):
         ours = house.mailbox.sent_mails()
