@@ -25,6 +25,7 @@ from desk.model import (
     Urgency,
     Verb,
 )
+from desk.priority import parts
 from desk.standing import standing, when
 
 QUOTE_LIMIT = 600
@@ -106,7 +107,7 @@ def ticket_card(view: TicketView, now: datetime) -> Card:
         no_draft=_no_draft(view),
         findings=_findings(response),
         sources=_sources(response),
-        buttons=_buttons(view),
+        buttons=(*_buttons(view), *_decisions(view)),
         footer=_footer(view),
         line=_line(view, title),
     )
@@ -176,13 +177,41 @@ def span(minutes: int) -> str:
 def _facts(view: TicketView) -> tuple[tuple[str, str], ...]:
     known = view.classification
     if known is None:
-        return ()
+        return tuple(_given_up(view))
     facts = [("Urgency", _urgency(known)), ("Mood", _mood(known)), ("Kind", _kind(view, known))]
     if people := _recipients(view):
         facts.append(("Reply to", people))
+    if order := _order(view):
+        facts.append(("Order", order))
+    facts += _given_up(view)
     if view.ticket.assignee is not None and not _is_done(view):
         facts.append(("Claimed by", view.names.get(view.ticket.assignee, "somebody")))
     return tuple(facts)
+
+
+def _order(view: TicketView) -> str:
+    """Where it stands in the queue, and what moved it there."""
+    if _is_done(view):
+        return ""
+    rank = view.rank
+    place = [f"{ordinal(rank.place)} of {rank.waiting} at {when(rank.at)}"] if rank else []
+    return "; ".join([*place, *parts(view.ticket)])
+
+
+def ordinal(number: int) -> str:
+    """
+    >>> [ordinal(n) for n in (1, 2, 3, 4, 11, 12, 13, 21, 102, 112)]
+    ['1st', '2nd', '3rd', '4th', '11th', '12th', '13th', '21st', '102nd', '112th']
+    """
+    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{'th' if number // 10 % 10 == 1 else ending}"
+
+
+def _given_up(view: TicketView) -> list[tuple[str, str]]:
+    """What the desk no longer tries by itself."""
+    return [
+        ("Given up", f"{letter.step}: {clean(letter.failure.reason)}") for letter in view.given_up
+    ]
 
 
 def _recipients(view: TicketView) -> str:
@@ -354,6 +383,17 @@ def _unknown(view: TicketView) -> tuple[Button, ...]:
     return (
         Button(Verb.MARK_SENT, "Mark as sent", confirm=IT_LEFT),
         Button(Verb.SEND_AGAIN, again, confirm=AGAIN if is_latest else INSTEAD),
+    )
+
+
+def _decisions(view: TicketView) -> tuple[Button, ...]:
+    """For a manager, about what was given up."""
+    if not view.given_up:
+        return ()
+    leave = "It is not tried again, and whatever it was for is left to people. Leave it?"
+    return (
+        Button(Verb.REQUEUE, "Try again", is_quiet=_is_done(view)),
+        Button(Verb.DISCARD, "Leave it", Look.DANGER, confirm=leave, is_quiet=True),
     )
 
 

@@ -6,13 +6,15 @@ import re
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from bot.card import Card, clean, clip, span, ticket_card
+from bot import dead
+from bot.card import Card, clean, clip, ordinal, span, ticket_card
 from desk import access
 from desk.actions import ActionRequest, Actions, Outcome, Result, Seen
 from desk.errors import Refused
 from desk.model import TicketId, TicketView, User, Verb
+from desk.priority import earlier, explained
 from desk.standing import standing, when
 from desk.store import Store
 
@@ -30,7 +32,11 @@ HELP = (
     ("12 close", "no reply is needed"),
     ("12 sent", "nobody knew whether a reply left, and you do: it did (managers)"),
     ("12 again", "a reply that was not sent, or is not there, is a draft again"),
+    ("12 bump", "move it up, for it cannot wait; 12 bump off takes that back"),
+    ("12 vip", "its writer is an important customer; add domain for all of them, or off"),
     ("why 12", "why ticket 12 stands where it stands"),
+    ("dead", "for managers: jobs that were given up; dead show 3 tells all about one"),
+    ("dead requeue 3", "try it again; dead discard 3 leaves it be"),
     ("stats", "how the desk is doing"),
 )
 
@@ -42,9 +48,14 @@ VERBS = {
     "reject": Verb.REJECT,
     "redraft": Verb.REGENERATE,
     "close": Verb.CLOSE,
+    "bump": Verb.BUMP,
+    "vip": Verb.VIP,
     "sent": Verb.MARK_SENT,
     "again": Verb.SEND_AGAIN,
 }
+
+WITH_TEXT = ("redraft", "bump", "vip")
+"""Commands whose verb needs the rest of the line."""
 
 QUEUE_LENGTH = 10
 
@@ -110,6 +121,7 @@ class Commands:
             "mine": self._mine,
             "show": self._show,
             "why": self._why,
+            "dead": self._dead,
             "stats": self._stats,
         }
 
@@ -134,7 +146,12 @@ class Commands:
         return Reply(whole_mail(view), (self._card(view),))
 
     async def _why(self, user: User, command: Command) -> Reply:
-        return Reply(why(await self._ticket(user, command)))
+        view = await self._ticket(user, command)
+        return Reply(why(view, self.actions.weights.most))
+
+    async def _dead(self, user: User, command: Command) -> Reply:
+        words = [*([str(command.ticket)] if command.ticket else []), *command.rest.split()]
+        return Reply(await dead.answer(self.store, self.actions.queue, user, words))
 
     async def _stats(self, user: User, command: Command) -> Reply:
         counts = await self.store.counts()
@@ -155,7 +172,7 @@ class Commands:
                 verb=VERBS[command.word],
                 ticket_id=view.ticket.id,
                 seen=Seen(response.id, response.version, response.hash) if response else None,
-                text=command.rest if command.word == "redraft" else "",
+                text=command.rest if command.word in WITH_TEXT else "",
                 confirmed=command.rest == "anyway",
             )
         )
@@ -204,7 +221,7 @@ def whole_mail(view: TicketView) -> str:
     return f"From {clean(str(parsed.sender))}, {at}\n\n{clean(parsed.text).strip() or '(no text)'}"
 
 
-def why(view: TicketView) -> str:
+def why(view: TicketView, most: int) -> str:
     """The parts of the score, in words."""
     ticket = view.ticket
     if ticket.due_at is None:
@@ -214,6 +231,9 @@ def why(view: TicketView) -> str:
     lines = [
         f"#{ticket.id} is {ticket.urgency}{because}: an answer is due at {when(ticket.due_at)}."
     ]
-    lines += [f"It comes {minutes} min earlier: {reason}." for reason, minutes in ticket.boosts]
+    lines += [f"It comes {part}." for part in explained(ticket, most)]
+    served = ticket.due_at - timedelta(minutes=earlier(ticket.boosts, most))
+    place = f" It is the {ordinal(view.rank.place)} of {view.rank.waiting}." if view.rank else ""
+    lines.append(f"So it is served as if it were due at {when(served)}.{place}")
     lines.append("The ticket with the earliest time is served first; waiting moves it forward.")
     return "\n".join(lines)

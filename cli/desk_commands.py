@@ -10,6 +10,7 @@ from cli.records import first_user, opened_store
 from desk import access
 from desk.errors import DeskError, Misconfigured, Refused
 from desk.model import Role, TicketId, TicketView
+from desk.priority import earlier
 from desk.settings import Settings
 from workers.queue import RedisQueue
 from workers.redis_server import find_program
@@ -35,14 +36,19 @@ def row(view: TicketView) -> Record:
 
 
 async def why(settings: Settings, id: int) -> Record:
-    """A ticket's row and the parts of its score."""
+    """A ticket's row and the parts of its score: ``earlier`` is what they come to, in minutes."""
+    most = settings.priority.most_minutes
     async with opened_store(settings) as store:
         view = await access.ticket(store, await first_user(store), TicketId(id))
-    known = view.classification
+    known, boosts = view.classification, view.ticket.boosts
     return {
         **row(view),
         "reasons": known.reasons if known else (),
-        "boosts": [{"reason": reason, "minutes": m} for reason, m in view.ticket.boosts],
+        "boosts": [{"reason": reason, "minutes": minutes} for reason, minutes in boosts],
+        "most": most,
+        "earlier": earlier(boosts, most),
+        "place": view.rank.place if view.rank else None,
+        "waiting": view.rank.waiting if view.rank else None,
     }
 
 

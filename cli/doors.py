@@ -96,6 +96,7 @@ async def opened_doors(desk: Holder) -> AsyncIterator[Doors]:
         desk.queue,
         parts.review_with(parts.own_words(settings)),
         timedelta(seconds=settings.undo_seconds),
+        settings.priority.weights,
     )
     commands = Commands(desk.store, actions)
     console = Console(desk.store, actions, commands, hub, SCRIPTS, hosts(settings))

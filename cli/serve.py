@@ -26,6 +26,7 @@ from mail.provider import Provider
 from workers.drafting import Drafting
 from workers.intake import Intake
 from workers.limits import RedisLimits
+from workers.overload import Overload
 from workers.queue import RedisQueue
 from workers.redis_server import RedisServer
 from workers.runner import BatchHandler, Handler, Runner, Service
@@ -188,7 +189,8 @@ async def serve_steps(process: Process, desk: Desk) -> None:
         classifier = await parts.opened_classifier(desk.settings, encoder)
         rules = parts.urgency_rules(desk.settings)
         own = [one for _, given in desk.mailboxes for one in given.addresses]
-        triage = Triage(desk.store, desk.queue, classifier, rules, own)
+        weights = desk.settings.priority.weights
+        triage = Triage(desk.store, desk.queue, classifier, rules, own, weights)
         process.serve(desk.runner(desk.batch(Step.TRIAGE, triage, size=16)))
         if not desk.settings.mailboxes:
             await parts.add_articles(desk.store, knowledge, SAMPLES / "articles")
@@ -232,6 +234,7 @@ def periodic(desk: Desk, providers: Mapping[MailboxId, Provider]) -> list[Job]:
         Job("fetch", 20, fetch),
         Job("sweep", 10, Sweep(desk.store, desk.queue)),
         Job("watch", 5, Watch(desk.store, desk.queue)),
+        Job("overload", 30, Overload(desk.store, desk.queue, desk.settings.priority.weights)),
     ]
 
 

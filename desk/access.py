@@ -4,9 +4,10 @@ database, never from a button."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from types import MappingProxyType
 
-from desk.errors import Refused
+from desk.errors import Permanent, Refused
 from desk.model import Mailbox, Role, TicketId, TicketView, User, Verb
 from desk.store import Store
 
@@ -21,6 +22,10 @@ NEEDS: Mapping[Verb, Role] = MappingProxyType(
         Verb.REGENERATE: Role.AGENT,
         Verb.UNDO: Role.AGENT,
         Verb.CLOSE: Role.AGENT,
+        Verb.BUMP: Role.AGENT,
+        Verb.VIP: Role.MANAGER,
+        Verb.REQUEUE: Role.MANAGER,
+        Verb.DISCARD: Role.MANAGER,
         # a reply that may have left already takes a manager: see actions.send_again
         Verb.SEND_AGAIN: Role.AGENT,
         Verb.MARK_SENT: Role.MANAGER,
@@ -44,10 +49,11 @@ def sees(user: User, mailbox: Mailbox) -> bool:
 
 async def ticket(store: Store, user: User, id: TicketId) -> TicketView:
     """The ticket, or Refused in the same words whether it is hidden or missing."""
-    views = await store.views([id])
-    if not views or not sees(user, views[0].mailbox):
-        raise Refused(f"There is no ticket #{id} in your mailboxes")
-    return views[0]
+    with suppress(Permanent):
+        view = await store.view(id)
+        if sees(user, view.mailbox):
+            return view
+    raise Refused(f"There is no ticket #{id} in your mailboxes")
 
 
 async def queue(

@@ -15,13 +15,14 @@ from typing import Protocol
 
 import structlog
 
-from desk import access
+from desk import access, dead_letters, ranking
 from desk.change import Change
 from desk.delivery import deliver, give_way
 from desk.errors import Conflict, Refused, Transient
 from desk.model import (
     Address,
     Citation,
+    DeadLetter,
     Finding,
     ParsedEmail,
     Response,
@@ -36,6 +37,7 @@ from desk.model import (
     Verb,
 )
 from desk.ports import Queue
+from desk.priority import USUAL, Weights
 from desk.rules import LEFT_BEFORE, jobs, message_id
 from desk.standing import standing
 from desk.store import Store
@@ -127,6 +129,7 @@ class Actions:
     queue: Queue
     review: Review
     undo: timedelta = timedelta(seconds=30)
+    weights: Weights = USUAL
 
     async def act(self, request: ActionRequest) -> Outcome:
         """Do it, or say in a sentence why not. Raises Transient when the database is away."""
@@ -333,6 +336,37 @@ async def mark_sent(desk: Actions, change: Change, request: ActionRequest, ticke
     await deliver(change, response, Verb.MARK_SENT, {"sent_at": change.now})
 
 
+async def bump(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    await ranking.bump(change, ticket, desk.weights, is_off=request.text == "off")
+
+
+async def vip(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    word = request.text.strip().lower()
+    if word not in ("", "domain", "off"):
+        raise Refused("Write vip, vip domain for everybody there, or vip off")
+    await ranking.mark_vip(
+        change, ticket, desk.weights, is_domain=word == "domain", is_off=word == "off"
+    )
+
+
+async def requeue(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    """All that was given up of a ticket is tried again."""
+    for letter in await given_up(change, ticket):
+        await dead_letters.requeue(change, letter.id, request.text)
+
+
+async def discard(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    for letter in await given_up(change, ticket):
+        await dead_letters.discard(change, letter.id, request.text)
+
+
+async def given_up(change: Change, ticket: Ticket) -> list[DeadLetter]:
+    letters = await dead_letters.read_of_tickets(change.connection, change.vault, [ticket.id])
+    if not letters:
+        raise Refused("Somebody has decided about it already: nothing of this ticket is given up")
+    return letters
+
+
 def ask_if_somebody_else(request: ActionRequest, ticket: Ticket) -> None:
     if is_somebody_elses(request, ticket) and not request.confirmed:
         raise NeedsConfirmation(CLAIMED)
@@ -380,5 +414,9 @@ HANDLERS: Mapping[Verb, Handler] = MappingProxyType(
         Verb.CLOSE: close,
         Verb.SEND_AGAIN: send_again,
         Verb.MARK_SENT: mark_sent,
+        Verb.BUMP: bump,
+        Verb.VIP: vip,
+        Verb.REQUEUE: requeue,
+        Verb.DISCARD: discard,
     }
 )

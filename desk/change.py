@@ -128,7 +128,10 @@ class Change(Clocks, Mails):
         raw = self.vault.seal(received.raw, f"emails.raw:{id}")
         await self.connection.execute(update(emails).where(emails.c.id == id).values(raw=raw))
         if relation is Relation.MAIL:
-            moved = await self.move_ticket(ticket, Verb.RECEIVE, email=id)
+            # what an agent said of an earlier question says nothing about this one
+            is_answered = ticket.state in (TicketState.WAITING, TicketState.CLOSED)
+            changes = {"boosts": ()} if is_answered else {}
+            moved = await self.move_ticket(ticket, Verb.RECEIVE, changes, email=id)
             await self.start_clocks(moved, received.received_at)
         else:
             await self.audit(relation, f"email:{id}", ticket.id, {"copy_of": copy_of})

@@ -138,6 +138,9 @@ class Verb(StrEnum):
     ASSIGN = "assign"
     SNOOZE = "snooze"
     WAKE = "wake"
+    # what moves a ticket in the queue
+    BUMP = "bump"
+    VIP = "vip"
     # what a manager decides about a job that was given up
     REQUEUE = "requeue"
     DISCARD = "discard"
@@ -150,6 +153,7 @@ class Verb(StrEnum):
     ESCALATE = "escalate"
     DRAFT = "draft"
     GIVE_UP = "give_up"
+    RANK = "rank"
     RETIRE = "retire"
     SEND = "send"
     DEFER = "defer"
@@ -563,6 +567,15 @@ class DeadLetter:
 
 
 @dataclass(frozen=True, slots=True)
+class Rank:
+    """The ``place``-th of the ``waiting`` tickets that wait for a person, at a moment."""
+
+    place: int
+    waiting: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class TicketView:
     """Everything a card or a command says about a ticket, read in one transaction.
 
@@ -571,7 +584,8 @@ class TicketView:
     ("sent by Ann at …"), as (verb, user id or None, time). ``unanswered`` counts the customer's
     mails since the one that we answered last. ``answered_at`` is when somebody answered the latest
     mail from another mail client; ``resends`` counts how often it was sent again; ``bounce`` is why
-    our reply to it came back, "" if it did not. ``given_up`` are the open dead letters.
+    our reply to it came back, "" if it did not. ``given_up`` are the open dead letters;
+    ``rank`` is None when nobody asked for it, or when the ticket waits for no person.
     """
 
     ticket: Ticket
@@ -589,3 +603,4 @@ class TicketView:
     resends: int = 0
     bounce: str = ""
     given_up: tuple[DeadLetter, ...] = ()
+    rank: Rank | None = None

@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from desk.errors import Misconfigured
 from desk.model import (
@@ -19,15 +19,11 @@ from desk.model import (
     Response,
     ResponseId,
     ResponseState,
-    Sentiment,
     Step,
     Ticket,
     TicketState,
     Urgency,
 )
-
-MAX_BOOST = 120
-"""Minutes; however many reasons there are, none overtakes by more than this."""
 
 MAX_REASONS = 3
 RULE_TEXT_LIMIT = 20_000
@@ -121,23 +117,6 @@ def raised(
 
 def _ordinal(number: int) -> str:
     return {3: "third", 4: "fourth", 5: "fifth"}.get(number, f"{number}th")
-
-
-def boosts(known: Classification, mails: int) -> tuple[tuple[str, int], ...]:
-    """Reasons to come earlier than the due time says, with the minutes each is worth."""
-    found = []
-    if known.sentiment.label is Sentiment.NEGATIVE and known.sentiment.confidence >= 0.8:
-        found.append(("very unhappy", 20))
-    if mails > 1:
-        found.append((f"wrote {mails} times", min(15 * (mails - 1), 45)))
-    return tuple(found)
-
-
-def score(due: datetime, boosts: Iterable[tuple[str, int]]) -> float:
-    """Milliseconds since 1970; the earliest is served first. Scores stand still and time does
-    not, so whoever waits grows older without being touched."""
-    minutes = min(sum(minutes for _, minutes in boosts), MAX_BOOST)
-    return (due - timedelta(minutes=minutes)).timestamp() * 1000
 
 
 @dataclass(frozen=True, slots=True)

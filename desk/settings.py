@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 from desk.errors import Misconfigured
 from desk.model import Urgency
+from desk.priority_settings import PrioritySettings
 from desk.promises import USUAL, Policies
 from desk.section import Section
 from desk.sla_settings import (
@@ -182,6 +183,7 @@ class Settings(BaseSettings):
     calendars: tuple[CalendarSettings, ...] = ()
     policies: tuple[PolicySettings, ...] = ()
     escalation: EscalationSettings = EscalationSettings()
+    priority: PrioritySettings = PrioritySettings()
     rules: Path | None = None
     sentiment_model: str = ""
     encoder: Path = Path("build/encoder")

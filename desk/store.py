@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Self
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from desk import audit, dead_letters, records, sla_records
+from desk import audit, dead_letters, ranking, records, sla_records
 from desk.change import Change
 from desk.engine import create_engine, translated
 from desk.errors import Permanent
@@ -183,11 +184,14 @@ class Store:
             ]
 
     async def view(self, id: TicketId) -> TicketView:
-        """Everything a card says about a ticket. Raises Permanent when there is none."""
-        views = await self.views([id])
-        if not views:
-            raise Permanent(f"There is no ticket #{id}")
-        return views[0]
+        """Everything a card says about a ticket, and its rank. Raises Permanent when there is
+        none."""
+        async with self.read() as connection:
+            views = await read_views(connection, self.vault, [id])
+            if not views:
+                raise Permanent(f"There is no ticket #{id}")
+            rank = await ranking.read_rank(connection, views[0].ticket, self.clock.now())
+            return replace(views[0], rank=rank)
 
     async def views(self, ids: Sequence[TicketId]) -> list[TicketView]:
         """Views in the order of ``ids``; unknown ids are left out."""
@@ -208,6 +212,11 @@ class Store:
             query = query.where(tickets.c.assignee == assignee)
         async with self.read() as connection:
             return list((await connection.scalars(query)).all())
+
+    async def late(self) -> list[Ticket]:
+        """What is late already, is not urgent, and still stands in front of what is not late."""
+        async with self.read() as connection:
+            return await ranking.find_late(connection, self.vault, self.clock.now())
 
     async def unfinished(self) -> list[tuple[Ticket, Response | None]]:
         """The tickets whose state, or whose response's state, asks for a step (desk.rules.jobs)."""

@@ -297,6 +297,15 @@ attempts = Table(
     Index("ix_attempts_job", "step", "target"),
 )
 
+vips = Table(
+    "vips",
+    metadata,
+    # of an address, or of a domain with its @
+    Column("key", String(64), primary_key=True),
+    Column("added_by", ForeignKey("users.id")),
+    Column("added_at", Instant, nullable=False),
+)
+
 escalations = Table(
     "escalations",
     metadata,

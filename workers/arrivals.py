@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
-from desk import rules
 from desk.change import Change
 from desk.mails import Received
 from desk.model import (
@@ -24,6 +23,8 @@ from desk.model import (
     TicketState,
     Verb,
 )
+from desk.priority import MOST
+from desk.ranking import ranked
 from mail.duplicates import RESEND_WINDOW, is_copy
 from mail.threads import ancestors, belongs
 
@@ -158,8 +159,7 @@ async def _take_resend(change: Change, mail: Received, first: Email) -> Ticket:
         return await change.ticket(ticket.id)
     await change.receive(ticket, mail, Relation.RESEND, original)
     boosts = (*ticket.boosts, RESENT)
-    score = rules.score(ticket.due_at, boosts) if ticket.due_at else ticket.score
-    return await change.set_ticket(ticket, Verb.RESEND, {"boosts": boosts, "score": score})
+    return await ranked(change, ticket, boosts, Verb.RESEND, MOST)
 
 
 async def _bounced(change: Change, mailbox: Mailbox, mail: Received) -> Response | None:

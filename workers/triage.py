@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from desk import rules
+from desk import priority, ranking, rules
+from desk.change import Change
 from desk.errors import DeskError
 from desk.failpoints import failpoint
 from desk.model import (
@@ -24,6 +25,7 @@ from desk.model import (
     Verb,
 )
 from desk.ports import Queue
+from desk.priority import USUAL, Because, Boost, Weights
 from desk.rules import Rule
 from desk.store import Store
 from mail.compose import may_reply
@@ -46,6 +48,7 @@ class Triage:
     classifier: Classifier
     rules: tuple[Rule, ...]
     own: Collection[str]
+    weights: Weights = USUAL
 
     async def __call__(self, ids: Sequence[int]) -> Mapping[int, Exception]:
         """Errors by ticket; the others are done."""
@@ -65,13 +68,13 @@ class Triage:
         text = subject_and_reply(view)
         known = rules.tempered(by_form(found, parsed, self.own))
         known = rules.raised(known, text, parsed.kind, view.unanswered, self.rules)
-        boosts = rules.boosts(known, view.unanswered)
         async with self.store.change() as change:
             await change.classify(view.email.id, known)
             due = await change.aim_clocks(view.ticket, view.email.received_at, known.urgency.label)
             if may_reply(parsed, self.own) and view.unanswered < 2:
                 await change.end_clocks(view.ticket.id, "nobody waits")
-            score = rules.score(due, boosts)
+            boosts = await self._boosts(change, view, known)
+            score = priority.score(due, boosts, self.weights.most)
             await change.move_ticket(
                 view.ticket,
                 Verb.TRIAGE,
@@ -88,6 +91,19 @@ class Triage:
         await failpoint("triage.stored")
         is_urgent = known.urgency.label.is_urgent
         await self.queue.put(Step.DRAFTING, view.ticket.id, score, is_urgent=is_urgent)
+
+    async def _boosts(
+        self, change: Change, view: TicketView, known: Classification
+    ) -> tuple[Boost, ...]:
+        """What speaks for this mail; and what an agent said of the ticket still holds."""
+        address = view.email.parsed.sender.address
+        is_vip = self.weights.is_vip(address) or await ranking.is_vip(
+            change.connection, change.vault, address
+        )
+        found = priority.boosts(known, view.mails, view.unanswered, is_vip, self.weights)
+        is_bumped = priority.has_boost(view.ticket.boosts, Because.BUMPED)
+        bump = self.weights.bump if is_bumped else 0
+        return priority.with_boost(found, Because.BUMPED, bump)
 
 
 def subject_and_reply(view: TicketView) -> str:

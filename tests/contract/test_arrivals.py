@@ -26,7 +26,7 @@ from desk.model import (
     TicketState,
     Verb,
 )
-from desk.rules import score
+from desk.priority import score
 from desk.standing import standing
 from desk.store import Store
 from mail.parse import parse

@@ -7,7 +7,8 @@ from dataclasses import replace
 import pytest
 
 from bot.commands import Commands, Reply, read_command
-from desk.model import ResponseState, Role, TicketState, Verb
+from desk.dead_letters import bury
+from desk.model import Failure, ResponseState, Role, Step, TicketState, Verb
 from desk.store import Store
 from tests.doubles.desk import FastClock, Scene, scene
 
@@ -123,3 +124,66 @@ async def test_overdue_is_said_in_the_queue(store: Store, clock: FastClock) -> N
     at = await scene(store)
     clock.forward(hours=3)
     assert "overdue by 2 h" in (await say(at, "queue")).text
+
+
+async def test_managers_decide_about_what_was_given_up(store: Store) -> None:
+    at = await scene(store)
+    commands = Commands(store, at.actions)
+
+    async def by_omar(line: str) -> str:
+        return (await commands.run(at.omar, line)).text
+
+    assert await by_omar("dead") == "Nothing was given up."
+    failure = Failure("Transient from TimeoutError", "Slack is gone.", "post:1 post")
+    async with store.change() as change:
+        for step, id in ((Step.SHOW, at.ticket.id), (Step.INTAKE, 1), (Step.INTAKE, 2)):
+            await bury(change, step, id, failure, 5)
+    assert (await by_omar("dead")).splitlines() == [
+        "3 · intake · given up after 5 tries: Slack is gone.",
+        "2 · intake · given up after 5 tries: Slack is gone.",
+        "1 · show of #1 · given up after 5 tries: Slack is gone.",
+    ]
+    assert "Transient from TimeoutError  (post:1 post)" in await by_omar("dead show 3")
+    assert await by_omar("dead 3") == await by_omar("DEAD show #3")
+    assert await by_omar("dead requeue 2 3 it is back") == (
+        "2 requeued: intake.\n3 requeued: intake."
+    )
+    assert (Step.INTAKE, 2) in at.queue.jobs
+    assert "Dead letter 2 was requeued by Omar" in await by_omar("dead discard 2 1")
+    assert "“it is back”" in await by_omar("dead show 2")
+    assert await by_omar("dead") == "Nothing was given up."
+    assert "Write dead," in await by_omar("dead dance 3")
+    assert "There is no dead letter 77" in await by_omar("dead requeue 77")
+    assert "Only a manager can do this" in (await say(at, "dead")).text
+
+
+async def test_a_card_tells_what_was_given_up_and_a_manager_tries_again(store: Store) -> None:
+    at = await scene(store)
+    failure = Failure("Permanent", "The channel is archived.", "")
+    async with store.change() as change:
+        await bury(change, Step.SHOW, at.ticket.id, failure, 1)
+    [card] = (await say(at, "show 1")).cards
+    assert ("Given up", "show: The channel is archived.") in card.facts
+    assert [b.verb for b in card.buttons][-2:] == [Verb.REQUEUE, Verb.DISCARD]
+    refused = await at.actions.act(await at.request(Verb.REQUEUE))
+    assert refused.note == "Only a manager can do this, and you are registered as agent"
+    assert (await at.actions.act(await at.request(Verb.REQUEUE, at.omar))).note == ""
+    assert (Step.SHOW, at.ticket.id) in at.queue.jobs
+    late = await at.actions.act(await at.request(Verb.DISCARD, at.omar))
+    assert "nothing of this ticket is given up" in late.note
+    [card] = (await say(at, "show 1")).cards
+    assert "Given up" not in dict(card.facts)
+
+
+async def test_bump_and_vip_are_explained_on_the_card_and_by_why(store: Store) -> None:
+    at = await scene(store)
+    await say(at, "1 bump")
+    await Commands(store, at.actions).run(at.omar, "1 vip domain")
+    [card] = (await say(at, "show 1")).cards
+    parts = "20 min earlier: very unhappy; 60 min earlier: moved up by hand"
+    assert f"{parts}; 30 min earlier: an important customer" in dict(card.facts)["Order"]
+    assert dict(card.facts)["Order"].startswith("1st of 1 at ")
+    told = (await say(at, "why 1")).text
+    assert "It comes 60 min earlier: moved up by hand." in told
+    assert "It is the 1st of 1." in told
+    assert (await say(at, "1 bump")).text == "It was moved up already"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -29,13 +28,10 @@ from desk.model import (
     Verb,
 )
 from desk.rules import (
-    MAX_BOOST,
-    boosts,
     floor,
     jobs,
     raised,
     read_rules,
-    score,
     tempered,
 )
 
@@ -128,14 +124,6 @@ def test_a_guess_is_not_critical_but_what_is_sure_stays() -> None:
 def test_a_wrong_rule_is_named(text: str, sentence: str) -> None:
     with pytest.raises(Misconfigured, match=sentence):
         read_rules(text)
-
-
-def test_the_earliest_due_time_less_its_boosts_is_served_first() -> None:
-    calm = known(Urgency.HIGH)
-    angry = replace(calm, sentiment=Label(Sentiment.NEGATIVE, 0.95))
-    due = NOW + timedelta(hours=4)
-    assert score(due, boosts(angry, 2)) < score(due, boosts(angry, 1)) < score(due, boosts(calm, 1))
-    assert score(due, [("x", 10_000)]) == score(due, [("y", MAX_BOOST)])
 
 
 @given(

@@ -54,3 +54,11 @@ def upgrade() -> None:
     )
     op.create_index("ix_attempts_at", "attempts", ["at"])
     op.create_index("ix_attempts_job", "attempts", ["step", "target"])
+    op.create_table(
+        "vips",
+        sa.Column("key", sa.String(64), nullable=False),
+        sa.Column("added_by", ID, nullable=True),
+        sa.Column("added_at", Instant(), nullable=False),
+        sa.ForeignKeyConstraint(["added_by"], ["users.id"], name="fk_vips_added_by"),
+        sa.PrimaryKeyConstraint("key", name="pk_vips"),
+    )

@@ -1,0 +1,59 @@
+"""Overload: what is late already goes back behind urgent tickets that can still be in time.
+
+Serving the earliest due time first is best while all can be served in time. When they cannot, late
+tickets would hold up the others until everything is late; so those of low and normal urgency, once
+their managers were told, make room. Scores stand still: they come up again by themselves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import structlog
+
+from desk.errors import Conflict, Transient
+from desk.model import Step, Ticket, Verb
+from desk.priority import USUAL, Because, Weights, with_boost
+from desk.ranking import ranked
+from desk.rules import jobs
+from desk.store import Store
+
+log = structlog.get_logger()
+
+
+class Line(Protocol):
+    """The part of the queue that this needs."""
+
+    async def rescore(self, step: Step, id: int, score: float) -> bool:
+        """Give a job a new rank; False when it is not in the queue."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Overload:
+    store: Store
+    queue: Line
+    weights: Weights = USUAL
+
+    async def __call__(self) -> int:
+        """How many tickets went back."""
+        if not self.weights.late:
+            return 0
+        late = await self.store.late()
+        return sum([await self._put_back(ticket) for ticket in late])
+
+    async def _put_back(self, ticket: Ticket) -> bool:
+        boosts = with_boost(ticket.boosts, Because.LATE, -self.weights.late)
+        try:
+            async with self.store.change() as change:
+                await ranked(change, ticket, boosts, Verb.RANK, self.weights.most)
+        except Conflict:
+            return False  # it changed in this moment: the next round looks again
+        view = await self.store.view(ticket.id)
+        try:
+            for job in jobs(view.ticket, view.response):
+                await self.queue.rescore(job.step, job.id, job.score)
+        except Transient as error:
+            log.warning("not moved, left to the sweep", ticket=ticket.id, error=str(error))
+        return True
