@@ -26,7 +26,7 @@ from tests.doubles.tokens import TokenList, introspection
 from workers.intake import Intake
 
 IS_FULL = os.environ.get("MAILDESK_CHAOS") == "full"
-MAILS, KILLS = (5_000, 50) if IS_FULL else (240, 4)
+MAILS, KILLS = (5_000, 50) if IS_FULL else (110, 3)
 SEED = int(os.environ.get("MAILDESK_SEED", "7"))
 
 
@@ -76,7 +76,7 @@ def expunge(server: Dovecot, uids: list[int]) -> list[int]:
 def plan(chance: random.Random) -> Iterator[str]:
     """What happens to each page, the first ones before the mailbox is read to its end."""
     pages = max(MAILS // 50, 2 * KILLS)
-    events = ["kill"] * KILLS + ["expunge"] * max(KILLS // 4, 2) + ["revoke"] * max(KILLS // 4, 2)
+    events = ["kill"] * KILLS + ["expunge"] * max(KILLS // 4, 1) + ["revoke"] * max(KILLS // 4, 1)
     events += ["renumber"] + [""] * max(pages // 2 - len(events), 0)
     chance.shuffle(events)
     yield from events
@@ -126,7 +126,7 @@ async def test_what_is_stored_is_the_mailbox_whatever_happens_meanwhile(
     assert set(range(MAILS)) - set(gone) <= set(counts)
     assert set(counts.values()) == {1}
     assert (happened["kill"], happened["renumber"]) == (KILLS, 1)
-    assert len(tokens.refused) >= 2
+    assert tokens.refused
     assert gone
 
 

@@ -135,11 +135,14 @@ class Dovecot:
     def kill(self) -> None:
         """End all its processes at once, as a crash of the machine does."""
         if self.process is not None:
-            for pid in [self.process.pid, *_children(self.process.pid)]:
+            self.process.send_signal(signal.SIGSTOP)  # or it starts another one meanwhile
+            pids = _children(self.process.pid)
+            for pid in [*pids, self.process.pid]:
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             self.process.wait(10)
             self.process = None
+            _await_end(pids)
 
     def freeze(self) -> None:
         """The sessions stop without a word; the connections stay, and new ones are served."""
@@ -251,6 +254,21 @@ def _unprivileged() -> list[str]:
 
 def _id(flag: str) -> str:
     return subprocess.check_output(["id", flag], text=True).strip()
+
+
+def _await_end(pids: list[int]) -> None:
+    """What still ends holds on to its sockets."""
+    for _ in range(200):
+        if not any(_is_alive(pid) for pid in pids):
+            return
+        time.sleep(0.01)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def _children(pid: int) -> list[int]:
