@@ -35,7 +35,7 @@ from workers.sent_mail import SentMail
 
 MAX_TRIES = 8
 PAUSE = timedelta(seconds=10)
-"""After the first try, and doubled each time: 21 minutes in all; greylisting asks for up to 15."""
+"""21 minutes in all; greylisting asks for up to 15."""
 SKEW = timedelta(seconds=1)
 PATIENCE = 10
 
@@ -52,13 +52,15 @@ class Letter:
 @dataclass(frozen=True, slots=True)
 class Sending:
     """``display_names`` are what customers see as the sender, ``aliases`` further addresses of a
-    mailbox, both by its name."""
+    mailbox, both by its name. ``pause`` comes before the second try, and before the second look
+    into the sent mail; it is doubled each time."""
 
     store: Store
     queue: Queue
     providers: Mapping[MailboxId, Provider]
     display_names: Mapping[str, str]
     aliases: Mapping[str, Collection[str]] = field(default_factory=dict)
+    pause: timedelta = PAUSE
 
     async def __call__(self, id: int) -> None:
         # a person or another worker was faster: whoever was has queued what follows
@@ -79,7 +81,7 @@ class Sending:
 
     @property
     def _sent_mail(self) -> SentMail:
-        return SentMail(self.store, self.queue, self.providers)
+        return SentMail(self.store, self.queue, self.providers, self.pause)
 
     async def _send(self, response: Response) -> None:
         now = self.store.clock.now()
@@ -169,8 +171,8 @@ class Sending:
         if tries >= MAX_TRIES:
             await self._move(response, Verb.FAIL, {"failure": str(error)})
             return
-        asked = timedelta(seconds=error.seconds) if isinstance(error, Throttled) else PAUSE
-        later = self.store.clock.now() + max(asked, PAUSE * 2**response.tries)
+        asked = timedelta(seconds=error.seconds) if isinstance(error, Throttled) else self.pause
+        later = self.store.clock.now() + max(asked, self.pause * 2**response.tries)
         async with self.store.change() as change:
             changes = {"tries": tries, "send_after": later}
             response = await change.move_response(response, Verb.DEFER, changes)

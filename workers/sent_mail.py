@@ -49,6 +49,7 @@ class SentMail:
     store: Store
     queue: Queue
     providers: Mapping[MailboxId, Provider]
+    pause: timedelta = FIRST_PAUSE
 
     async def look_for(self, response: Response) -> None:
         """Look for a reply of which nobody knows whether it left. Its record says when next."""
@@ -62,7 +63,10 @@ class SentMail:
                 return
         except DeskError as error:  # a mailbox that is away, or does not let us in
             log.warning("sent mail not read", response=response.id, error=type(error).__name__)
-        changes = {"tries": response.tries + 1, "send_after": now + pause(response.tries)}
+        changes = {
+            "tries": response.tries + 1,
+            "send_after": now + pause(self.pause, response.tries),
+        }
         async with self.store.change() as change:
             response = await change.move_response(response, Verb.LOOK, changes)
         await self._put(response)
@@ -87,7 +91,7 @@ class SentMail:
             log.warning("sent mail not read", response=response.id, error=type(error).__name__)
         now = self.store.clock.now()
         age = now - (response.approved_at or response.created_at)
-        later = now + min(max(FIRST_PAUSE, age / 2), LONGEST_PAUSE)
+        later = now + min(max(self.pause, age / 2), LONGEST_PAUSE)
         await self._put(replace(response, send_after=later))
 
     async def holds(self, response: Response, message_id: str) -> bool:
@@ -141,10 +145,10 @@ class SentMail:
             log.warning("not queued, left to the sweep", response=response.id, error=str(error))
 
 
-def pause(tries: int) -> timedelta:
+def pause(first: timedelta, tries: int) -> timedelta:
     """Before the next look, after so many.
 
-    >>> [str(pause(n)) for n in (0, 1, 5, 9, 400)]
+    >>> [str(pause(FIRST_PAUSE, n)) for n in (0, 1, 5, 9, 400)]
     ['0:00:10', '0:00:20', '0:05:20', '1:00:00', '1:00:00']
     """
-    return min(FIRST_PAUSE * (1 << min(tries, 16)), LONGEST_PAUSE)
+    return min(first * (1 << min(tries, 16)), LONGEST_PAUSE)

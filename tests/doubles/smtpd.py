@@ -12,6 +12,8 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
+from tests.doubles.smtp_fates import AMBIGUOUS, TAKES, Fate, Fates
+
 
 @dataclass
 class Smtpd:
@@ -25,6 +27,7 @@ class Smtpd:
     taken: list[Envelope] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)  # that are good; with any, XOAUTH2 is offered
+    fates: Fates | None = None  # decides instead of the answers above
 
     async def handle_MAIL(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -36,12 +39,36 @@ class Smtpd:
     async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
+        if self.fates is not None:
+            return self._receive(server, envelope, address)
         answer = self.rcpt.get(address, "250 OK")
         if answer.startswith("250"):
             envelope.rcpt_tos.append(address)
         return answer
 
+    def _receive(self, server: SMTP, envelope: Envelope, address: str) -> str:
+        assert self.fates is not None
+        assert isinstance(server, ScriptedSMTP)
+        server.fate = self.fates.next(address)
+        envelope.rcpt_tos.append(address)
+        refusals = {Fate.REFUSED: "550 no such user", Fate.LATER: "451 come back later"}
+        return refusals.get(server.fate, "250 OK")
+
+    async def _decide(self, server: ScriptedSMTP, fates: Fates, envelope: Envelope) -> str:
+        fate = server.fate
+        if fate in TAKES:
+            fates.take(envelope, fate)
+        if fate in (Fate.STALLED, Fate.STALLED_LOST):
+            await asyncio.sleep(60)
+        if fate in AMBIGUOUS:
+            hang_up(server)
+        answers = {Fate.BODY_LATER: "452 no room", Fate.BODY_REFUSED: "554 looks like spam"}
+        return answers.get(fate, "250 OK")
+
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
+        if self.fates is not None:
+            assert isinstance(server, ScriptedSMTP)
+            return await self._decide(server, self.fates, envelope)
         if self.dot in ("drop", "stall") or self.dot.startswith("2"):
             self.taken.append(envelope)
         if self.dot == "stall":
@@ -62,6 +89,7 @@ class ScriptedSMTP(SMTP):
     """Hangs up or refuses at DATA, where aiosmtpd offers no hook."""
 
     script: Smtpd
+    fate = Fate.TAKEN
 
     async def auth_XOAUTH2(self, server: SMTP, words: list[str]) -> AuthResult:
         """https://developers.google.com/gmail/imap/xoauth2-protocol#smtp_protocol_exchange"""
@@ -73,7 +101,7 @@ class ScriptedSMTP(SMTP):
         return AuthResult(success=good, handled=False)
 
     async def smtp_DATA(self, arg: str) -> None:
-        if self.script.data == "drop":
+        if self.script.data == "drop" or self.fate is Fate.DATA_DROPPED:
             hang_up(self)
         elif self.script.data.startswith("354"):
             await super().smtp_DATA(arg)
