@@ -251,7 +251,7 @@ async def test_a_long_index_of_deleted_mail_is_shortened(root: Path) -> None:
 
 
 async def test_nothing_is_lost_while_mail_comes_and_flags_change_all_the_time(root: Path) -> None:
-    dice = random.Random(4)
+    dice = random.Random(4)  # noqa: S311 - a test that can be repeated
     over = threading.Event()
     names: list[str] = []
 
