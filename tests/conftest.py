@@ -78,5 +78,5 @@ async def new_database(socket: Path) -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Whole walks first: they take longest, and a long test at the end leaves the others idle."""
-    rooms = ("scenario", "contract")
+    rooms = ("chaos", "scenario", "contract")
     items.sort(key=lambda item: next((i for i, r in enumerate(rooms) if r in item.path.parts), 9))

@@ -60,7 +60,6 @@ from workers.triage import Triage
 OWN = "support@lanewright.example"
 CHANNEL = "desk"
 PAUSE = timedelta(milliseconds=200)
-SLA = {urgency: timedelta(hours=1) for urgency in Urgency}
 
 
 @dataclass(frozen=True)
@@ -215,7 +214,7 @@ def services(
     board = Board(store, {Network.SLACK: wall}, [route], [], nobody_looks)
     steps = {
         Step.INTAKE: Service(Intake(store, queue, providers, parse_here), slots=1),
-        Step.TRIAGE: Service(Triage(store, queue, Calm(), (), SLA, [OWN]), slots=1, batch=8),
+        Step.TRIAGE: Service(Triage(store, queue, Calm(), (), [OWN]), slots=1, batch=8),
         Step.DRAFTING: Service(Drafting(store, queue, drafter, {})),
         Step.SENDING: Service(Sending(store, queue, providers, {}, pause=PAUSE)),
         Step.SHOW: Service(board.show, is_patient=True),
