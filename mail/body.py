@@ -8,14 +8,15 @@ from dataclasses import dataclass, field
 from mimetypes import guess_extension
 
 from desk.model import Attachment
+from mail import tnef
 from mail.charset import clean, declared_in_html, decode
-from mail.headers import visible
 from mail.html import MARKS, REST, html_to_text
+from mail.invitation import event_of, method_of
 from mail.mime import Limits, Part, read_part
+from mail.names import safe_name
 from mail.reply import split
 
 MAX_ATTACHMENTS = 200
-MAX_NAME = 120
 
 BODY_TYPES = frozenset({"text/plain", "text/html"})
 FALLBACK_TYPES = frozenset(
@@ -30,12 +31,6 @@ STUB = re.compile(
     r"|nicht (?:korrekt )?(?:angezeigt|dargestellt)",
     re.I,
 )
-EVENT_LINE = re.compile(
-    r"^(SUMMARY|DTSTART|DTEND|LOCATION|DESCRIPTION)[^:\n]{0,200}:(.{1,5000})", re.M
-)
-ESCAPED = re.compile(r"\\(.)")
-METHOD = re.compile(rb"^METHOD[^:\r\n]{0,40}:\s?([A-Za-z]{1,20})", re.M | re.I)
-RESERVED = re.compile(r'[\x00-\x1f<>:"|?*/\\]+')
 
 
 @dataclass(slots=True)
@@ -49,6 +44,7 @@ class Body:
     attachments: list[Attachment] = field(default_factory=list)
     types: list[str] = field(default_factory=list)
     method: str = ""
+    calendar: Part | None = None
 
     def read(self, root: Part) -> None:
         waiting: list[tuple[Part, bool]] = [(root, False)]
@@ -106,22 +102,36 @@ class Body:
             self.forwards.append(part)
         content = part.content()
         if part.type == "text/calendar" and not self.method:
-            self.method = _method(part, content)
+            self.method = method_of(content, part.parameter("method"))
+            self.calendar = part
         if len(self.attachments) >= MAX_ATTACHMENTS:
             self.limits.cut(f"Only the first {MAX_ATTACHMENTS} attachments are listed.")
             return
         digest = hashlib.sha256(content).hexdigest()
         name = _file_name(part, len(self.attachments) + 1)
         self.attachments.append(Attachment(name, part.type, len(content), digest))
+        if part.type in tnef.TYPES:
+            inner = tnef.attachments_in(content)
+            self.attachments += inner[: MAX_ATTACHMENTS - len(self.attachments)]
+            self.limits.note("Of Outlook's winmail.dat only the attachments' names were read.")
 
     def text(self) -> str:
         texts = (self._best(plain, html) for plain, html in self.chunks)
         text = "\n\n".join(one for one in texts if one.strip())
-        if text.strip() or not self.fallbacks:
+        if text.strip():
+            return self._with_event(text)
+        if not self.fallbacks:
             return text
         first = self.fallbacks[0]
         source = self._decoded(first)
-        return _event(source) if first.type == "text/calendar" else source
+        return (event_of(source) or source) if first.type == "text/calendar" else source
+
+    def _with_event(self, text: str) -> str:
+        """The text of an invitation often does not say when it is."""
+        if not self.method or self.calendar is None:
+            return text
+        event = event_of(self._decoded(self.calendar), is_brief=True)
+        return f"{event}\n\n{text}" if event else text
 
     def _best(self, plain: str, html: str) -> str:
         plain = MARKS.sub("", plain)
@@ -180,39 +190,11 @@ def _unflowed(part: Part, text: str) -> str:
     return "\n".join("".join(parts) for parts in lines)
 
 
-def _event(source: str) -> str:
-    """What an invitation is about, for people (RFC 5545 §3.1 and §3.3.11)."""
-    lines = EVENT_LINE.findall(re.sub(r"\n[ \t]", "", source))
-    said = (f"{name}: {re.sub(ESCAPED, _unescaped, value)}" for name, value in lines[:12])
-    return "\n".join(said) or source
-
-
-def _unescaped(found: re.Match[str]) -> str:
-    return "\n" if found.group(1) in "nN" else found.group(1)
-
-
-def _method(part: Part, content: bytes) -> str:
-    """RFC 5546: only an invitation, an answer or a cancellation has a method."""
-    found = METHOD.search(content[:20_000])
-    return (part.parameter("method") or (found.group(1).decode("ascii") if found else "")).upper()
-
-
 def _file_name(part: Part, number: int) -> str:
-    """The last part of the path, safe to write to any disk; never empty."""
+    """Never empty."""
     name = part.filename
     if not name and part.type == "message/rfc822":
         inner = read_part(part.content()[: 64 * 1024], Limits())
-        subject = inner.headers.text("subject")
-        name = f"{RESERVED.sub('_', subject)[: MAX_NAME - 4]}.eml" if subject else "message.eml"
-    name = re.split(r"[/\\]", visible(name))[-1]
-    name = RESERVED.sub("_", name).strip(" .")
-    if not name:
-        return f"part-{number}{guess_extension(part.type) or '.bin'}"
-    stem, dot, ending = name.rpartition(".")
-    if len(name) > MAX_NAME:
-        name = (
-            f"{stem[: MAX_NAME - 1 - len(ending)]}.{ending}"
-            if dot and len(ending) < 12
-            else name[:MAX_NAME]
-        )
-    return name
+        subject = inner.headers.text("subject").replace("/", "_").replace("\\", "_")
+        name = f"{subject or 'message'}.eml"
+    return safe_name(name) or f"part-{number}{guess_extension(part.type) or '.bin'}"

@@ -140,9 +140,12 @@ def _date(headers: Headers, limits: Limits) -> datetime | None:
 
 
 def _forwarded(body: Body, depth: int) -> str:
-    """The text of a mail that was only forwarded as an attachment."""
+    """What a mail says that was only forwarded as an attachment, below who wrote it and when."""
     if not body.forwards or depth >= MAX_FORWARDS:
         return ""
     inner = _parse(body.forwards[0].content(), depth + 1)
     body.limits.is_cut |= inner.truncated
-    return inner.text
+    date = inner.date.strftime("%Y-%m-%d %H:%M %Z") if inner.date else ""
+    told = {"From": str(inner.sender), "Date": date, "Subject": inner.subject}
+    heading = "\n".join(f"{name}: {value}" for name, value in told.items() if value)
+    return f"{heading}\n\n{inner.text}" if inner.text and heading else inner.text

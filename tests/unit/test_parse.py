@@ -235,10 +235,14 @@ def test_a_forwarded_mail_is_an_attachment_and_its_text_is_not_mixed_in() -> Non
     ]
 
 
-def test_a_mail_that_only_forwards_shows_the_forwarded_text() -> None:
-    inner = b"Subject: Old\nFrom: x@y.example\n\nold text"
+def test_a_mail_that_only_forwards_shows_the_forwarded_text_and_whose_it_is() -> None:
+    inner = b"Subject: Old\nFrom: Xi <x@y.example>\nDate: 5 Oct 2026 14:03 +0200\n\nold text"
     raw = multipart("mixed", b"\n\n", b"Content-Type: message/rfc822\n\n" + inner)
-    assert parse(raw).text == "old text"
+    found = parse(raw)
+    assert found.text == (
+        "From: Xi <x@y.example>\nDate: 2026-10-05 14:03 UTC+02:00\nSubject: Old\n\nold text"
+    )
+    assert (found.reply, found.quoted) == ("", found.text)
 
 
 def test_the_html_tells_where_the_quote_begins_in_the_plain_text() -> None:

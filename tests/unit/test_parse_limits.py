@@ -227,6 +227,10 @@ HOSTILE: dict[str, Maker] = {
     ),
     "calendar lines": body(b"SUMMARY:\n", b"text/calendar; method=REQUEST"),
     "reports": body(b"Action: failed\n\n", b"message/delivery-status"),
+    "winmail.dat": lambda size: (
+        b"Content-Type: application/ms-tnef\n\n\x78\x9f\x3e\x22\0\0"
+        + b"\2\x02\x90\6\0\0\0\0\0\0\0" * (size // 11)
+    ),
     "armour": body(b"-----BEGIN PGP MESSAGE-----\n"),
     "quotes": html(b"<br>", b"<blockquote type=cite>" * 250),
     "links": html(b"<a href=http://x>y</a>"),
