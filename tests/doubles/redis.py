@@ -65,12 +65,13 @@ class RealRedis:
 
 
 class Deaf:
-    """A line to Redis that, while it ``cuts``, lets commands pass and breaks before the answer."""
+    """A line to Redis that, while it ``cuts``, breaks before the answer; the command has passed,
+    unless it ``swallows`` it."""
 
     def __init__(self, server: Path) -> None:
         self._server, self._path = server, server.with_name("deaf")
         self.url = f"unix://{self._path}"
-        self.cuts = False
+        self.cuts = self.swallows = False
 
     async def __aenter__(self) -> Self:
         self._door = await asyncio.start_unix_server(self._serve, self._path)
@@ -84,6 +85,8 @@ class Deaf:
         far, out = await asyncio.open_unix_connection(self._server)
         with suppress(ConnectionError):
             while data := await near.read(65536):
+                if self.cuts and self.swallows:
+                    break
                 out.write(data)
                 answer = await far.read(65536)
                 if self.cuts:
