@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from cli.mailbox_app import app as mailbox
 from desk.errors import DeskError
 from desk.model import Role
 from desk.settings import Settings, read_settings
@@ -31,6 +32,7 @@ cli.add_typer(kb, name="kb")
 cli.add_typer(queue, name="queue")
 queue.add_typer(dead, name="dead")
 cli.add_typer(user, name="user")
+cli.add_typer(mailbox, name="mailbox")
 cli.add_typer(audit, name="audit")
 cli.add_typer(db, name="db")
 

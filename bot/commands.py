@@ -13,7 +13,7 @@ from bot.card import Card, clean, clip, ordinal, span, ticket_card
 from desk import access
 from desk.actions import ActionRequest, Actions, Outcome, Result, Seen
 from desk.errors import Refused
-from desk.model import TicketId, TicketView, User, Verb
+from desk.model import Role, TicketId, TicketView, User, Verb
 from desk.priority import earlier, explained
 from desk.standing import standing, when
 from desk.store import Store
@@ -157,10 +157,21 @@ class Commands:
         counts = await self.store.counts()
         waiting, sent = counts.get("open", 0), counts.get("sent", 0)
         reading = counts.get("new", 0) + counts.get("triaged", 0)
-        return Reply(
+        said = (
             f"{waiting} wait for an answer, {reading} are being read and drafted,"
             f" {sent} replies were sent."
         )
+        return Reply("\n".join([said, *await self._problems(user)]))
+
+    async def _problems(self, user: User) -> list[str]:
+        """What is wrong with mailboxes, for those who can do something about it."""
+        if user.role is Role.AGENT:
+            return []
+        return [
+            f"Mailbox {mailbox.name}: {mailbox.problem}"
+            for mailbox in await self.store.mailboxes()
+            if mailbox.problem
+        ]
 
     async def _act(self, user: User, command: Command, key: str) -> Reply:
         view = await self._ticket(user, command)

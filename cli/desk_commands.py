@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
-from cli import parts
+from cli import mailbox_commands, parts
 from cli.output import Record
 from cli.records import first_user, opened_store
 from desk import access
@@ -92,6 +93,10 @@ async def check(settings: Settings) -> list[Record]:
         "writer": lambda: _writer(settings),
         "slack": lambda: _slack(settings),
         "teams": lambda: _teams(settings),
+        **{
+            f"mailbox {row['name']}": partial(check_mailbox, row)
+            for row in await mailbox_commands.listed(settings)
+        },
     }
     return [await _probed(name, probe) for name, probe in probes.items()]
 
@@ -154,6 +159,18 @@ async def _slack(settings: Settings) -> str:
     if not settings.slack.bot_token.get_secret_value():
         raise Refused("not configured")
     return "configured"
+
+
+async def check_mailbox(row: Record) -> str:
+    """What intake met when it last read it, and whether somebody must sign in."""
+    if row["problem"]:
+        raise Misconfigured(str(row["problem"]))
+    if row["is_signed_in"] is False:
+        raise Misconfigured(
+            f"{row['name']} needs sign-in: python app.py mailbox add {row['kind']} --name"
+            f" {row['name']}"
+        )
+    return str(row["address"])
 
 
 async def _teams(settings: Settings) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from desk import records
 from desk.errors import Refused
@@ -96,6 +96,9 @@ class Registry(Rows):
             .values(version=version + 1, sealed=sealed)
         )
         return result.rowcount == 1
+
+    async def forget_sign_in(self, id: MailboxId) -> None:
+        await self.connection.execute(delete(sign_ins).where(sign_ins.c.mailbox_id == id))
 
     async def save_article(self, name: str, title: str, sha256: str, passages: int) -> None:
         row = {"name": name, "title": title, "sha256": sha256, "passages": passages}

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from urllib.parse import urlsplit
 
 from desk.errors import Misconfigured, Permanent, Refused
 from mail.checkup import Try, encrypted, reaching
 from mail.gmail_api import GmailApi
-from mail.graph import Graph
+from mail.graph import Graph, Token
 
 ABSENT = "/messages/AAMkAGE1M2IyNGNmLTI5MTktNDUyZi1iOTVl/send"
 """No mail has this id. Graph looks at the rights first, so the answer tells them."""
 
 
-def service_tries(url: str, token: Callable[[], Awaitable[str]]) -> list[Try]:
+def service_tries(url: str, token: Token) -> list[Try]:
     parts = urlsplit(url)
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -25,8 +24,8 @@ def service_tries(url: str, token: Callable[[], Awaitable[str]]) -> list[Try]:
         return await encrypted(host, port, None)
 
     async def signed_in() -> str:
-        await token()
-        return "the sign-in is good"
+        await token.renewed(await token())  # one that looks good may have been taken back
+        return "the sign-in is good, and was renewed"
 
     return [
         *reaching("", host, port),

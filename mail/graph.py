@@ -72,6 +72,10 @@ class Graph:
     def root(self) -> str:
         return self._account.root
 
+    @property
+    def token(self) -> Token:
+        return self._account.token
+
     def owns(self, link: str) -> bool:
         return link.startswith(f"{self._account.url.rstrip('/')}/")
 

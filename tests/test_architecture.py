@@ -52,8 +52,8 @@ HEAVY = {
 FAST = ("desk", "mail", "bot")
 """Packages that a process imports at its start: nothing heavy at their top."""
 
-COMPOSED_LATE = {"cli/doors.py", "cli/parts.py", "cli/records.py"}
-"""They import a network or a checkpoint only when it is configured."""
+COMPOSED_LATE = {"cli/doors.py", "cli/mailbox_app.py", "cli/parts.py", "cli/records.py"}
+"""They import a network, a checkpoint or a command's work only when it is wanted."""
 
 
 def modules(*packages: str) -> Iterator[Path]:

@@ -108,6 +108,17 @@ async def test_stats_count(store: Store) -> None:
     assert (await say(at, "stats")).text.startswith("1 wait for an answer, 0 are being read")
 
 
+async def test_managers_are_told_which_mailbox_needs_a_sign_in(store: Store) -> None:
+    at = await scene(store)
+    [mailbox] = await store.mailboxes()
+    async with store.change() as change:
+        await change.save_checkpoint(mailbox.id, "", "support needs sign-in")
+        boss = await change.add_user("boss@x.example", "Boss", Role.MANAGER)
+    assert "needs sign-in" not in (await say(at, "stats")).text
+    commands = Commands(at.store, at.actions)
+    assert "Mailbox support: support needs sign-in" in (await commands.run(boss, "stats", "")).text
+
+
 async def test_a_number_that_is_missing_or_hidden_is_said(store: Store) -> None:
     at = await scene(store)
     assert "Which ticket?" in (await say(at, "approve")).text

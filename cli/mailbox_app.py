@@ -1,0 +1,189 @@
+"""``mailbox add|list|test|remove`` on the command line: options, questions, and what is printed."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli.output import print_json, show
+from desk.errors import Misconfigured
+from desk.settings import Settings, read_settings
+
+app = typer.Typer(help="The mailboxes.", no_args_is_help=True)
+
+IsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, in input order.")]
+Data = Annotated[Path | None, typer.Option(help="The folder in which everything is stored.")]
+
+
+class Kind(StrEnum):
+    MAILDIR = "maildir"
+    IMAP = "imap"
+    GMAIL = "gmail"
+    OUTLOOK = "outlook"
+
+
+class Encryption(StrEnum):
+    NONE = "none"
+    STARTTLS = "starttls"
+    TLS = "tls"
+
+
+NEEDED = {
+    Kind.MAILDIR: ("name", "address", "folder"),
+    Kind.IMAP: ("name", "address", "host", "user", "smtp_host"),
+    Kind.GMAIL: ("name", "address"),
+    Kind.OUTLOOK: ("name", "address"),
+}
+QUESTIONS = {
+    "name": "What shall we call the mailbox (support, sales, …)",
+    "address": "The address customers write to",
+    "folder": "The Maildir's folder",
+    "host": "The IMAP server",
+    "user": "The login there",
+    "smtp_host": "The server that takes replies (SMTP)",
+}
+
+
+@app.command("add")
+def add(
+    kind: Annotated[Kind, typer.Argument(help="maildir, imap, gmail or outlook.")],
+    name: Annotated[str, typer.Option(help="How we call it; one that is there is signed in.")] = "",
+    address: Annotated[str, typer.Option(help="The address customers write to.")] = "",
+    display_name: Annotated[str, typer.Option(help="The name beside it in replies.")] = "",
+    signature: Annotated[str, typer.Option(help="How a drafted reply ends.")] = "",
+    team: Annotated[str, typer.Option(help="Whose agents see it; empty: all.")] = "",
+    folder: Annotated[str, typer.Option(help="maildir: its folder.")] = "",
+    host: Annotated[str, typer.Option(help="imap: the server.")] = "",
+    port: Annotated[int, typer.Option(help="imap: its port.")] = 993,
+    tls: Annotated[Encryption, typer.Option(help="imap: how it is encrypted.")] = Encryption.TLS,
+    user: Annotated[str, typer.Option(help="imap: the login; outlook: a shared mailbox.")] = "",
+    smtp_host: Annotated[str, typer.Option(help="imap: the server that takes replies.")] = "",
+    smtp_port: Annotated[int, typer.Option(help="imap: its port.")] = 587,
+    smtp_tls: Annotated[
+        Encryption, typer.Option(help="imap: how it is encrypted.")
+    ] = Encryption.STARTTLS,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="imap: read the password from standard input.")
+    ] = False,
+    is_json: IsJson = False,
+    data: Data = None,
+) -> None:
+    """Add a mailbox, or sign an existing one in anew; asks for what is missing."""
+    from cli import mailbox_commands
+
+    settings = read_settings(data=data)
+    given = {
+        "name": name,
+        "address": address,
+        "folder": folder,
+        "host": host,
+        "user": user,
+        "smtp_host": smtp_host,
+        **_known(settings, name),
+    }
+    answers = {**given, **_asked(kind, given)}
+    texts = {"display_name": display_name, "signature": signature, "team": team}
+    block: dict[str, Any] = {
+        "name": answers["name"],
+        "address": answers["address"],
+        "kind": kind.value,
+        **{key: text for key, text in texts.items() if text},
+    }
+    match kind:
+        case Kind.MAILDIR:
+            block["folder"] = str(Path(answers["folder"]).absolute())
+        case Kind.OUTLOOK if user:
+            block["user"] = user
+        case Kind.IMAP:
+            smtp = {"host": answers["smtp_host"], "port": smtp_port, "tls": smtp_tls.value}
+            block |= {"host": answers["host"], "port": port, "tls": tls.value}
+            block |= {"user": answers["user"], "smtp": smtp}
+    password = _password(password_stdin) if kind is Kind.IMAP else ""
+    added = asyncio.run(mailbox_commands.add(settings, block, password))
+    show([added], is_json)
+    if not is_json:
+        _say_next(str(added["name"]), is_new=bool(added["is_new"]))
+
+
+def _known(settings: Settings, name: str) -> dict[str, str]:
+    """What need not be asked about a mailbox that is only signed in anew."""
+    for one in settings.mailboxes:
+        if one.name == name:
+            smtp = one.smtp.host if one.smtp else ""
+            texts = {"address": one.address, "host": one.host, "user": one.user, "smtp_host": smtp}
+            return {**texts, "folder": str(one.folder or "")}
+    return {}
+
+
+def _asked(kind: Kind, given: Mapping[str, str]) -> dict[str, str]:
+    missing = [field for field in NEEDED[kind] if not given[field]]
+    if missing and not sys.stdin.isatty():
+        flags = ", ".join(f"--{field.replace('_', '-')}" for field in missing)
+        raise Misconfigured(f"A mailbox of kind {kind} also needs {flags}")
+    return {field: str(typer.prompt(QUESTIONS[field])) for field in missing}
+
+
+def _password(is_piped: bool) -> str:
+    """Never an argument: others on the machine can read those."""
+    if is_piped:
+        return sys.stdin.readline().rstrip("\r\n")
+    if not sys.stdin.isatty():
+        raise Misconfigured("A mailbox of kind imap needs its password: use --password-stdin")
+    return str(typer.prompt("The password there", hide_input=True))
+
+
+def _say_next(name: str, is_new: bool) -> None:
+    print(f"Next: `python app.py mailbox test {name}` shows what works.")
+    if is_new:
+        print("Processes that run already read the mailbox after a restart.")
+
+
+@app.command("list")
+def list_all(is_json: IsJson = False, data: Data = None) -> None:
+    """The mailboxes, whether they are signed in, and what is wrong with them."""
+    from cli import mailbox_commands
+
+    show(asyncio.run(mailbox_commands.listed(read_settings(data=data))), is_json)
+
+
+@app.command("test")
+def try_out(
+    name: Annotated[str, typer.Argument(help="Which one; all without.")] = "",
+    is_json: IsJson = False,
+    data: Data = None,
+) -> None:
+    """Try what works in a mailbox, without sending anything. Exit code 1 when something fails."""
+    if not asyncio.run(_tested(read_settings(data=data), name, is_json)):
+        raise typer.Exit(1)
+
+
+async def _tested(settings: Settings, name: str, is_json: bool) -> bool:
+    from cli import mailbox_commands
+
+    is_good, shown = True, ""
+    async for mailbox, finding in mailbox_commands.tested(settings, name):
+        is_good = is_good and finding.ok is not False
+        if is_json:
+            row = {"name": finding.name, "ok": finding.ok, "detail": finding.detail}
+            print_json({"mailbox": mailbox, **row})
+            continue
+        if mailbox != shown:
+            print(f"\n{mailbox}" if shown else mailbox)
+            shown = mailbox
+        mark = {True: "ok", False: "FAILS", None: "-"}[finding.ok]
+        print(f"  {mark:<6}{finding.name:<13} {finding.detail}", flush=True)
+    return is_good
+
+
+@app.command("remove")
+def remove(name: str, is_json: IsJson = False, data: Data = None) -> None:
+    """Take a mailbox out of the settings and forget its password or sign-in; its tickets stay."""
+    from cli import mailbox_commands
+
+    show([asyncio.run(mailbox_commands.remove(read_settings(data=data), name))], is_json)
