@@ -70,7 +70,8 @@ async def opened_mailbox(
                 yield provider
         case "imap":
             account, sender = imap_of(given, await password_of(opening, record, given))
-            async with ImapProvider(account, sender) as imap:
+            clock = opening.store.clock
+            async with ImapProvider(account, sender, clock, opening.limits) as imap:
                 yield imap
         case "gmail":
             async with opened_gmail(opening, record, given) as api:
@@ -179,6 +180,7 @@ def imap_of(given: MailboxSettings, password: str) -> tuple[ImapAccount, SmtpSen
         sent_folder=given.sent_folder,
         save_sent=given.save_sent,
         backfill=timedelta(days=given.backfill_days),
+        connections=given.connections,
         tls_context=trusted,
     )
     return account, smtp

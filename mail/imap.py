@@ -9,10 +9,11 @@ from types import TracebackType
 
 from desk.errors import DeskError, Permanent
 from desk.failpoints import failpoint
-from desk.ports import Clock, SystemClock
+from desk.ports import Clock, Limits, SystemClock
 from mail.imap_client import ImapClient
 from mail.imap_folder import Folder, open_folder
 from mail.imap_line import ImapAccount, Line
+from mail.imap_seat import Occupied, Seats
 from mail.imap_sent import SentFolder
 from mail.imap_wire import encode_folder
 from mail.place import Found, Place
@@ -30,13 +31,18 @@ class ImapProvider:
     """
 
     def __init__(
-        self, account: ImapAccount, sender: SmtpSender, clock: Clock | None = None
+        self,
+        account: ImapAccount,
+        sender: SmtpSender,
+        clock: Clock | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self._account = account
         self._sender = sender
         self._clock = clock or SystemClock()
-        self._reading = Line(account)
-        self._listening = Line(account)
+        key = f"imap:{account.user}@{account.host}"
+        self._reading = Line(account, Seats(f"{key}:read", account.connections - 1, limits))
+        self._listening = Line(account, Seats(f"{key}:listen", 1, limits))
         self._folders = [Folder(encode_folder(name)) for name in account.folders]
         self._sent = SentFolder(account)
         self._sent_mail = Folder("", is_sent=True)
@@ -59,7 +65,10 @@ class ImapProvider:
 
     async def wait(self, seconds: float) -> bool:
         deadline = asyncio.get_running_loop().time() + seconds
-        return await self._listening.use(lambda client: self._listen(client, deadline))
+        try:
+            return await self._listening.use(lambda client: self._listen(client, deadline), seconds)
+        except Occupied:  # another process listens
+            return False
 
     async def send(
         self, mime: bytes, sender: str, recipients: Sequence[str], origin: Origin = NOWHERE

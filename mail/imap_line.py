@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 from desk.errors import Transient
 from mail.imap_client import ImapClient, LoginRefused
 from mail.imap_connection import Tls
+from mail.imap_seat import PATIENCE, UNUSED, Seat, Seats
 from mail.smtp import Token
 
 T = TypeVar("T")
@@ -32,6 +33,7 @@ class ImapAccount:
     sent_folder: str = ""  # "" = the one that the server marks as sent, else "Sent"
     save_sent: Save = "auto"
     backfill: timedelta = timedelta(days=14)
+    connections: int = 3  # at once: one listens, the others read
     silence: float = 60.0
     pulse: float = 30.0  # while we listen, the server is asked for a sign of life so often …
     answer: float = 20.0  # … and has so long for it: who vanished is noticed within a minute
@@ -43,28 +45,64 @@ class ImapAccount:
 class Line:
     """One connection, used by one task at a time."""
 
-    def __init__(self, account: ImapAccount) -> None:
+    def __init__(self, account: ImapAccount, seats: Seats | None = None) -> None:
         self._account = account
+        self._seat = Seat(seats or Seats("", 0))
+        self._leaving: asyncio.Task[None] | None = None
         self._client: ImapClient | None = None
         self._turn = asyncio.Lock()
 
-    async def use(self, work: Callable[[ImapClient], Awaitable[T]]) -> T:
-        """``work`` on a connection; once more on a new one when an old one proves dead."""
+    async def use(
+        self, work: Callable[[ImapClient], Awaitable[T]], patience: float = PATIENCE
+    ) -> T:
+        """``work`` on a connection; once more on a new one when an old one proves dead.
+
+        Raises Occupied when the mailbox has no connection left for ``patience`` seconds.
+        """
         async with self._turn:
-            if self._client is not None and self._client.is_open:
-                try:
-                    return await work(self._client)
-                except Transient:
-                    if self._client.is_open:
-                        raise
-            await self.close()
+            if self._leaving is not None:
+                self._leaving.cancel()
+            try:
+                return await self._use(work, patience)
+            finally:
+                if self._seat.is_taken:
+                    self._leaving = asyncio.create_task(self._leave())
+
+    async def _use(self, work: Callable[[ImapClient], Awaitable[T]], patience: float) -> T:
+        if self._seat.is_due:
+            await self._close()
+        if self._client is not None and self._client.is_open:
+            try:
+                return await work(self._client)
+            except Transient:
+                if self._client.is_open:
+                    raise
+        await self._close()
+        await self._seat.take(patience)
+        try:
             self._client = await self._sign_in()
-            return await work(self._client)
+        finally:
+            if self._client is None:
+                await self._seat.give_back()
+        return await work(self._client)
+
+    async def _leave(self) -> None:
+        """Somebody else may need the connection more."""
+        await asyncio.sleep(UNUSED)
+        async with self._turn:
+            await self._close()
 
     async def close(self) -> None:
+        if self._leaving is not None:
+            self._leaving.cancel()
+            await asyncio.wait([self._leaving])
+        await self._close()
+
+    async def _close(self) -> None:
         if self._client is not None:
             await self._client.logout()
             self._client = None
+        await self._seat.give_back()
 
     async def _sign_in(self) -> ImapClient:
         """A token may have been revoked before its time: another one is asked for, once."""
