@@ -49,14 +49,6 @@ async def stored(store: Store) -> Counter[int]:
         return Counter(int(row.message_id[1:].partition("@")[0]) for row in found)
 
 
-def renumber(server: Dovecot) -> None:
-    """Dovecot loses its numbers: a new UIDVALIDITY."""
-    server.kill()
-    for path in server.maildir().glob("dovecot*"):
-        path.unlink()
-    server.start()
-
-
 def expunge(server: Dovecot, uids: list[int]) -> list[int]:
     """Another mail client deletes; the numbers of the mails that are gone."""
     client = imaplib.IMAP4("127.0.0.1", server.imap)
@@ -110,7 +102,7 @@ async def test_what_is_stored_is_the_mailbox_whatever_happens_meanwhile(
                             server.kill()
                             server.start()
                         case "renumber":
-                            renumber(server)
+                            server.renumber()
                         case "expunge":
                             span = chance.sample(range(1, MAILS + 1), 5)
                             gone += await asyncio.to_thread(expunge, server, sorted(span))

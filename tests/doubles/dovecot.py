@@ -144,6 +144,14 @@ class Dovecot:
             self.process = None
             _await_end(pids)
 
+    def renumber(self) -> None:
+        """It loses its numbers, and makes new ones under a new UIDVALIDITY."""
+        self.kill()
+        for path in self.maildir().glob("dovecot*"):
+            path.unlink()
+        time.sleep(1.1)  # Dovecot takes the second as UIDVALIDITY
+        self.start()
+
     def freeze(self) -> None:
         """The sessions stop without a word; the connections stay, and new ones are served."""
         assert self.process is not None
