@@ -141,6 +141,7 @@ def print_answers(folder: Path) -> None:
         "visible reply": mails.replies(folder),
         "bounce or automatic, known as such": mails.machines(folder),
         "ordinary mail, not taken for it": mails.people(folder),
+        "files inside of winmail.dat": mails.containers(folder),
     }
     for name, score in scores.items():
         print(f"  {name:36} {score}")

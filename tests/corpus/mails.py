@@ -16,10 +16,12 @@ from typing import Any
 from desk.model import Kind, ParsedEmail
 from mail.parse import parse
 from mail.reply import split
+from mail.tnef import attachments_in
 
 HEADER = re.compile(
     rb"(?:from|to|subject|date|received|message-id|return-path|mime-version):", re.I
 )
+BODY_FILE = re.compile(r".*\bbody\.(?:rtf|html)")
 ORDINARY = ("easy_ham", "easy_ham_2", "hard_ham", "hard_ham_2")
 MACHINES = frozenset({Kind.BOUNCE, Kind.AUTO})
 NO_DATE = 978_307_200
@@ -218,4 +220,18 @@ def people(folder: Path) -> Score:
     for name in ORDINARY:
         for path in files(data / name):
             score.ask(path.name, False, parse(path.read_bytes()).kind in MACHINES)
+    return score
+
+
+def containers(folder: Path) -> Score:
+    """The files inside of winmail.dat, as the tnef program and MimeKit list them; a body that they
+    make a file of is none."""
+    score = Score()
+    for path in files(folder / "corpora" / "mail"):
+        listed = path.with_suffix(".list")
+        if path.suffix == ".tnef" and listed.exists():
+            found = {one.name for one in attachments_in(path.read_bytes())}
+            for name in filter(None, listed.read_text().splitlines()):
+                if not BODY_FILE.fullmatch(name):
+                    score.ask(f"{path.name} {name}", True, name in found)
     return score

@@ -58,3 +58,9 @@ def test_people_are_not_taken_for_machines() -> None:
     score = mails.people(FOLDER)
     assert score.asked > 500
     assert score.share >= 0.997, score.wrong
+
+
+def test_the_files_inside_of_winmail_dat_are_found() -> None:
+    score = mails.containers(FOLDER)
+    assert score.asked > 20
+    assert score.wrong == []
