@@ -70,8 +70,14 @@ class SlackUser:
     async def press(
         self, element: Json, channel: str, container: Mapping[str, object], **more: object
     ) -> Answer:
+        return await self.interact(await self.pressing(element, channel, container, **more))
+
+    async def pressing(
+        self, element: Json, channel: str, container: Mapping[str, object], **more: object
+    ) -> Json:
+        """What Slack sends when a button is pressed."""
         when = f"{time.time():.6f}"
-        body = {
+        return {
             "type": "block_actions",
             "user": {"id": self.id, "team_id": "T000000001"},
             "team": {"id": "T000000001"},
@@ -83,7 +89,6 @@ class SlackUser:
             "actions": [{**element, "block_id": "b", "action_ts": when}],
             **more,
         }
-        return await self.interact(body)
 
     async def card(self, channel: str, ts: str) -> list[Json]:
         # the emulator does not look at "latest"
