@@ -65,13 +65,14 @@ class Sweep:
 
     async def heal(self) -> None:
         """Sweep as soon as Redis was emptied, started anew or replaced. Until cancelled."""
-        known: str | None = None
+        known = ""  # what was there before us is the schedule's
         while True:
             try:
-                if (found := await self.queue.epoch()) is None or found != known:
-                    count = await self()
-                    known = await self.queue.epoch()
-                    log.info("queue_refilled", jobs=count)
+                found = await self.queue.epoch()
+                if found is None or known not in ("", found):
+                    log.info("queue_refilled", jobs=await self())
+                    found = await self.queue.epoch()
+                known = found or ""
             except Transient:
-                known = None  # whoever comes back may lack what it was told last
+                known = "away"  # whoever comes back may lack what it was told last
             await asyncio.sleep(LOOK)

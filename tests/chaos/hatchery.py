@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Self
 
@@ -24,10 +25,18 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 class Hatchery:
     """``with Hatchery() as hatchery: pid = hatchery.hatch(plan)``; all die at its end."""
 
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
+        self._environment = environment
+
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "tests.chaos.hatchery"]
         self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+            env=self._environment,
         )
         self.pids: list[int] = []
         return self

@@ -140,35 +140,46 @@ async def test_a_job_put_on_a_breaking_line_runs_once(yard: Yard, is_heard: bool
 
 
 async def test_what_runs_elsewhere_stands_in_nobodys_way(yard: Yard) -> None:
-    busy = range(10_000, 10_500)
-    await yard.put(*busy)
-    claims = await yard.queue.claim(Step.TRIAGE, 500, 60)
-    assert len(claims) == 500
     yard.hatch(slots=5, seconds=0.0)
+    rounds = 20 if IS_FULL else 8
+    baseline = await started(yard, 1, rounds)
+    busy = range(10_000, 10_500)
+    [worker] = yard.hatchery.alive
+    yard.hatchery.kill(worker)
+    await yard.put(*busy)
+    while await yard.queue.claim(Step.TRIAGE, 500, 60):
+        pass  # share by share: the queue knows of two workers
+    assert (await yard.queue.depth())[Step.TRIAGE].leased == 500
+    yard.hatch(slots=5, seconds=0.0)
+    p95 = await started(yard, 1_000, rounds)
+    print(f"idle {baseline * 1000:.1f} ms, 500 in flight {p95 * 1000:.1f} ms (p95)")
+    assert p95 <= max(0.05, 2 * baseline)
+
+
+async def started(yard: Yard, first: int, rounds: int) -> float:
+    """The p95 of the seconds until jobs start, five at once."""
     waits = []
-    for n in range(20 if IS_FULL else 8):
-        ids = range(1 + 5 * n, 6 + 5 * n)
+    for n in range(rounds):
+        ids = range(first + 5 * n, first + 5 + 5 * n)
         yard.ledger.add(ids)
         await asyncio.sleep(0.05)
         start = time.monotonic()
         await yard.put(*ids)
-        await yard.done(5)
+        await yard.done(10)
         runs = yard.ledger.all("SELECT at FROM runs WHERE id >= ?", ids[0])
         waits += [at - start for (at,) in runs]
-    p95 = sorted(waits)[round(0.95 * (len(waits) - 1))]
-    print(f"500 in flight: started after {p95 * 1000:.1f} ms (p95)")
-    assert p95 <= 0.05
+    return sorted(waits)[round(0.95 * (len(waits) - 1))]
 
 
 async def test_deadlines_decide_who_is_first(yard: Yard) -> None:
     """Two workers with ten slots each: nobody starts further from his place than that."""
-    jobs = 10_000 if IS_FULL else 600
+    jobs = 10_000 if IS_FULL else 300
     scores = list(range(1, jobs + 1))
     yard.chance.shuffle(scores)
     yard.ledger.add(scores)
     await yard.put(*scores)
-    yard.hatch(2, slots=10, seconds=0.02)
-    await yard.until(lambda: yard.ledger.open < jobs / 2, 120)
+    yard.hatch(2, slots=10, seconds=0.2)
+    await yard.until(lambda: yard.ledger.open < jobs / 2, 300)
     raised = jobs + 1
     yard.ledger.add([raised])
     await yard.queue.put(Step.TRIAGE, raised, 1e12)

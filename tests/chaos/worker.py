@@ -7,11 +7,13 @@ import logging
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
+from desk.errors import Transient
 from desk.model import Step
 from tests.chaos.ledger import Ledger
 from workers.queue import RedisQueue
@@ -64,9 +66,19 @@ async def work(plan: Plan) -> None:
         service = Service(handler, plan.slots, lease=plan.lease, reserved=plan.reserved)
         runner = Runner(queue, {Step.TRIAGE: service}, ledger, grace=plan.grace)
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, runner.stop)
-        healing = asyncio.create_task(Sweep(ledger, queue).heal())
+        sweep = Sweep(ledger, queue)
+        sweeping = [asyncio.create_task(work) for work in (sweep.heal(), scheduled(sweep))]
         await runner.run()
-        healing.cancel()
+        for task in sweeping:
+            task.cancel()
+
+
+async def scheduled(sweep: Sweep) -> None:
+    """As the schedule does."""
+    while True:
+        await asyncio.sleep(10)
+        with suppress(Transient):
+            await sweep()
 
 
 def run(plan: Plan) -> None:

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -23,8 +23,8 @@ from workers.queue import RedisQueue
 class RealRedis:
     """A redis-server child that a test may kill and start again; its AOF stays in ``folder``."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+        self._folder, self._environment = folder, environment
         self._child: subprocess.Popen[bytes] | None = None
         self.socket = folder / "s"
         self.url = f"unix://{self.socket}"
@@ -33,7 +33,9 @@ class RealRedis:
         options = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self._folder)]
         options += ["--appendonly", "yes", "--save", "", "--loglevel", "warning"]
         with (self._folder / "log").open("ab") as log:
-            self._child = subprocess.Popen([need("redis-server"), *options], stdout=log, stderr=log)
+            self._child = subprocess.Popen(
+                [need("redis-server"), *options], stdout=log, stderr=log, env=self._environment
+            )
         deadline = time.monotonic() + 5
         while self.ask("PING") != b"+PONG":
             if time.monotonic() > deadline or self._child.poll() is not None:

@@ -2,7 +2,7 @@
 -- Returns bad members met, then id, score, tries and lost leases of each claimed job.
 local step, wanted, lease, token = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local only_urgent, worker = ARGV[5] == '1', ARGV[6]
-local now, bad, ready, urgent = now_ms(), 0, ready_of(ARGV[1]), urgent_of(ARGV[1])
+local now, bad, ready, urgent = steady_ms(), 0, ready_of(ARGV[1]), urgent_of(ARGV[1])
 local BATCH = 64 -- of expired leases and of due jobs, so that one claim stays short
 local ALIVE = 15000 -- ms after its last claim for which a worker counts
 

@@ -1,6 +1,6 @@
 -- ARGV: verb (ack, drop, retry, release), delay (ms), then id, token of each claim.
 -- Returns 1 for each claim that held, 0 for one that was lost before.
-local verb, delay, now, held = ARGV[1], tonumber(ARGV[2]), now_ms(), {}
+local verb, delay, now, held = ARGV[1], tonumber(ARGV[2]), steady_ms(), {}
 
 local function finish(id, step)
   local again = redis.call('ZSCORE', AGAIN, id)

@@ -13,6 +13,31 @@ local function now_ms()
   return time[1] * 1000 + math.floor(time[2] / 1000)
 end
 
+local function shift(key, by, only_failed)
+  local members = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+  for i = 1, #members, 2 do
+    if not only_failed or redis.call('HEXISTS', TRIES, members[i]) == 1 then
+      redis.call('ZADD', key, tonumber(members[i + 1]) + by, members[i])
+    end
+  end
+end
+
+-- When Redis's clock was set, or nobody was there for a while: what backs off keeps the rest of its
+-- pause, and after a step back no lease lasts longer for it. Times that callers gave stay.
+local STEP_ON, STEP_BACK = 15000, -1000 -- ms; workers pass here every few seconds
+local function steady_ms()
+  local now = now_ms()
+  local by = now - tonumber(redis.call('GET', prefix .. ':clock') or now)
+  if by > STEP_ON or by < STEP_BACK then
+    shift(DELAYED, by, true)
+  end
+  if by < STEP_BACK then
+    shift(LEASE, by, false)
+  end
+  redis.call('SET', prefix .. ':clock', string.format('%d', now))
+  return now
+end
+
 local function ready_of(step)
   return prefix .. ':ready:' .. step
 end
