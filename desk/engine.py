@@ -17,14 +17,18 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from desk.errors import Misconfigured, Transient
 
 POOL: dict[str, Any] = {"pool_size": 10, "pool_pre_ping": True}
+SQLITE: dict[str, Any] = {"connect_args": {"timeout": 30}}
+"""Seconds to wait for another writer, unless the URL says ``?timeout=``."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def create_engine(url: str) -> AsyncEngine:
     """An engine for ``sqlite+aiosqlite:///file`` or ``postgresql+asyncpg://user@host/name``."""
     try:
-        is_sqlite = make_url(url).get_backend_name() == "sqlite"
-        options = {"connect_args": {"timeout": 30}} if is_sqlite else POOL
+        given = make_url(url)
+        is_sqlite = given.get_backend_name() == "sqlite"
+        options = SQLITE if is_sqlite and "timeout" not in given.query else {}
+        options = options if is_sqlite else POOL
         # what a statement carries is not for logs
         engine = create_async_engine(url, hide_parameters=True, **options)
     except (ArgumentError, InvalidRequestError, ImportError):

@@ -48,7 +48,8 @@ class LetterOffice:
         letter = await self._decide(user, id, note, dead_letters.requeue)
         try:
             for job in await self._asked_for(letter):
-                await self.queue.put(job.step, job.id, job.score, job.not_before)
+                at = job.not_before
+                await self.queue.put(job.step, job.id, job.score, at, is_urgent=job.is_urgent)
         except Transient as error:
             log.warning("not queued, left to the sweep", letter=id, error=str(error))
         return letter

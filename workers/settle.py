@@ -116,9 +116,9 @@ class Settlement:
         delay = self._delay(claim.tries)
         if isinstance(error, Throttled):
             delay = error.seconds + min(delay, 1.0)  # not all at the same moment
-        await self.answer(lambda: self._queue.retry(claim, delay))
         if not may_pass:  # what waits for the other side may fail for hours and is not given up
             await caught(self._dead.remember(step, claim.id, failure(error)))
+        await self.answer(lambda: self._queue.retry(claim, delay))
 
     async def answer(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask until Redis answers; the lease is renewed or lost meanwhile, and both are fine."""
