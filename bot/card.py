@@ -178,7 +178,11 @@ def _facts(view: TicketView) -> tuple[tuple[str, str], ...]:
     known = view.classification
     if known is None:
         return tuple(_given_up(view))
-    facts = [("Urgency", _urgency(known)), ("Mood", _mood(known)), ("Kind", _kind(view, known))]
+    facts = [
+        ("Urgency", _urgency(view, known)),
+        ("Mood", _mood(known)),
+        ("Kind", _kind(view, known)),
+    ]
     if people := _recipients(view):
         facts.append(("Reply to", people))
     if order := _order(view):
@@ -223,7 +227,9 @@ def _recipients(view: TicketView) -> str:
     return "" if people == [clean(view.email.parsed.sender.address)] else ", ".join(people)
 
 
-def _urgency(known: Classification) -> str:
+def _urgency(view: TicketView, known: Classification) -> str:
+    if view.ticket.urgency is not known.urgency.label:
+        return f"{view.ticket.urgency.capitalize()}: set by hand"
     said = known.urgency.label.capitalize()
     if known.reasons:
         return f"{said}: {clean(', '.join(known.reasons))}"

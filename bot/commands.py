@@ -33,6 +33,7 @@ HELP = (
     ("12 sent", "nobody knew whether a reply left, and you do: it did (managers)"),
     ("12 again", "a reply that was not sent, or is not there, is a draft again"),
     ("12 bump", "move it up, for it cannot wait; 12 bump off takes that back"),
+    ("12 urgency high", "how urgent it is, if triage is wrong: low, normal, high or critical"),
     ("12 vip", "its writer is an important customer; add domain for all of them, or off"),
     ("why 12", "why ticket 12 stands where it stands"),
     ("dead", "for managers: jobs that were given up; dead show 3 tells all about one"),
@@ -50,11 +51,12 @@ VERBS = {
     "close": Verb.CLOSE,
     "bump": Verb.BUMP,
     "vip": Verb.VIP,
+    "urgency": Verb.CORRECT,
     "sent": Verb.MARK_SENT,
     "again": Verb.SEND_AGAIN,
 }
 
-WITH_TEXT = ("redraft", "bump", "vip")
+WITH_TEXT = ("redraft", "bump", "vip", "urgency")
 """Commands whose verb needs the rest of the line."""
 
 QUEUE_LENGTH = 10
@@ -237,8 +239,7 @@ def why(view: TicketView, most: int) -> str:
     ticket = view.ticket
     if ticket.due_at is None:
         return f"#{ticket.id} was not triaged yet."
-    reasons = view.classification.reasons if view.classification else ()
-    because = f" because of {', '.join(map(clean, reasons))}" if reasons else ""
+    because = _because(view)
     lines = [
         f"#{ticket.id} is {ticket.urgency}{because}: an answer is due at {when(ticket.due_at)}."
     ]
@@ -248,3 +249,12 @@ def why(view: TicketView, most: int) -> str:
     lines.append(f"So it is served as if it were due at {when(served)}.{place}")
     lines.append("The ticket with the earliest time is served first; waiting moves it forward.")
     return "\n".join(lines)
+
+
+def _because(view: TicketView) -> str:
+    known = view.classification
+    if known is None:
+        return ""
+    if known.urgency.label is not view.ticket.urgency:
+        return " because somebody said so"
+    return f" because of {', '.join(map(clean, known.reasons))}" if known.reasons else ""

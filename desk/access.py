@@ -24,6 +24,7 @@ NEEDS: Mapping[Verb, Role] = MappingProxyType(
         Verb.CLOSE: Role.AGENT,
         Verb.BUMP: Role.AGENT,
         Verb.VIP: Role.MANAGER,
+        Verb.CORRECT: Role.AGENT,
         Verb.REQUEUE: Role.MANAGER,
         Verb.DISCARD: Role.MANAGER,
         # a reply that may have left already takes a manager: see actions.send_again

@@ -33,6 +33,7 @@ from desk.model import (
     Ticket,
     TicketId,
     TicketState,
+    Urgency,
     User,
     Verb,
 )
@@ -349,6 +350,14 @@ async def vip(desk: Actions, change: Change, request: ActionRequest, ticket: Tic
     )
 
 
+async def correct(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    try:
+        urgency = Urgency(request.text.strip().lower())
+    except ValueError:
+        raise Refused(f"Write one of {', '.join(Urgency)}") from None
+    await ranking.correct(change, ticket, urgency, desk.weights)
+
+
 async def requeue(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
     """All that was given up of a ticket is tried again."""
     for letter in await given_up(change, ticket):
@@ -416,6 +425,7 @@ HANDLERS: Mapping[Verb, Handler] = MappingProxyType(
         Verb.MARK_SENT: mark_sent,
         Verb.BUMP: bump,
         Verb.VIP: vip,
+        Verb.CORRECT: correct,
         Verb.REQUEUE: requeue,
         Verb.DISCARD: discard,
     }

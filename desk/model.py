@@ -141,6 +141,7 @@ class Verb(StrEnum):
     # what moves a ticket in the queue
     BUMP = "bump"
     VIP = "vip"
+    CORRECT = "correct"
     # what a manager decides about a job that was given up
     REQUEUE = "requeue"
     DISCARD = "discard"

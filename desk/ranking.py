@@ -60,6 +60,27 @@ async def bump(change: Change, ticket: Ticket, weights: Weights, *, is_off: bool
     await ranked(change, ticket, boosts, Verb.BUMP, weights.most, minutes=minutes)
 
 
+async def correct(change: Change, ticket: Ticket, urgency: Urgency, weights: Weights) -> None:
+    """A person knows better how urgent it is than triage and its rules. What is promised for more
+    urgent mail holds from its arrival; a promise that was made is not put off."""
+    if ticket.state not in WAITING or ticket.due_at is None:
+        raise Refused(f"Ticket #{ticket.id} waits for nobody, or was not read yet")
+    if urgency is ticket.urgency:
+        raise Refused(f"It is {urgency} already")
+    email = await change.email(await change.latest_email(ticket.id))
+    due = await change.aim_clocks(ticket, email.received_at, urgency)
+    boosts = with_boost(ticket.boosts, Because.LATE, 0)
+    changes = {
+        "urgency": urgency,
+        "due_at": due,
+        "boosts": boosts,
+        "score": score(due, boosts, weights.most),
+    }
+    await change.set_ticket(
+        ticket, Verb.CORRECT, changes, was=ticket.urgency.value, urgency=urgency.value
+    )
+
+
 async def mark_vip(
     change: Change, ticket: Ticket, weights: Weights, *, is_domain: bool, is_off: bool
 ) -> None:

@@ -37,7 +37,7 @@ from desk.tables import (
 )
 from desk.vault import Vault
 
-ASIDE = (Verb.REQUEUE, Verb.DISCARD, Verb.BUMP, Verb.VIP)
+ASIDE = (Verb.REQUEUE, Verb.DISCARD, Verb.BUMP, Verb.VIP, Verb.CORRECT)
 """What people do that no card tells as the last thing that happened."""
 
 Condition = ColumnElement[bool]

@@ -221,3 +221,32 @@ async def test_only_whoever_may_moves_a_ticket(any_store: Store) -> None:
     with pytest.raises(Refused):
         async with any_store.change() as change:
             await ranking.bump(change, ticket, USUAL, is_off=True)
+
+
+async def test_a_person_corrects_the_urgency_and_the_place_follows(any_store: Store) -> None:
+    at = await scene(any_store)
+    first, second = await another(at, "a@x.example"), await another(at, "b@x.example")
+    assert await do(at, Verb.CORRECT, at.ann, second, "critical") == "done"
+    corrected = await any_store.ticket(second.id)
+    assert corrected.urgency is Urgency.CRITICAL
+    assert corrected.due_at == START + timedelta(hours=1)
+    assert corrected.score == score(corrected.due_at, corrected.boosts)
+    assert await order(any_store, first, second) == [second.id, first.id]
+    assert await do(at, Verb.CORRECT, at.ann, second, "LOW ") == "done"
+    lowered = await any_store.ticket(second.id)
+    assert (lowered.urgency, lowered.due_at) == (Urgency.LOW, corrected.due_at)  # it was promised
+    assert await do(at, Verb.CORRECT, at.omar, second, "low") == "It is low already"
+    assert "Write one of low, normal" in await do(at, Verb.CORRECT, at.ann, second, "soon")
+    entries = [e.detail for e in await any_store.history(second.id) if e.verb == Verb.CORRECT]
+    assert entries == [
+        '{"urgency":"critical","was":"normal"}',
+        '{"urgency":"low","was":"critical"}',
+    ]
+
+
+async def test_what_was_not_read_yet_is_not_corrected(any_store: Store) -> None:
+    at = await scene(any_store)
+    async with any_store.change() as change:
+        new = await change.open_ticket(at.ticket.mailbox_id, received(mail("New"), "9"), 1.0)
+        await change.receive(new, received(mail("New"), "9"))
+    assert "was not read yet" in await do(at, Verb.CORRECT, at.ann, new, "high")

@@ -198,3 +198,11 @@ async def test_bump_and_vip_are_explained_on_the_card_and_by_why(store: Store) -
     assert "It comes 60 min earlier: moved up by hand." in told
     assert "It is the 1st of 1." in told
     assert (await say(at, "1 bump")).text == "It was moved up already"
+
+
+async def test_a_corrected_urgency_is_told_as_such(store: Store) -> None:
+    at = await scene(store)
+    [card] = (await say(at, "1 urgency low")).cards
+    assert dict(card.facts)["Urgency"] == "Low: set by hand"
+    assert "#1 is low because somebody said so" in (await say(at, "why 1")).text
+    assert (await say(at, "1 urgency soon")).text == "Write one of low, normal, high, critical"
