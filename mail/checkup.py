@@ -77,6 +77,8 @@ async def _resolved(host: str, port: int) -> str:
     loop = asyncio.get_running_loop()
     try:
         found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError as error:
+        raise Misconfigured(f"{host} cannot be the name of a server: correct it") from error
     except OSError as error:
         raise Misconfigured(
             f"{host} is not known ({error.strerror or error}): correct the host name"

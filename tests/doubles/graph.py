@@ -9,8 +9,6 @@ service limits" (four requests at a time; the words are those that people report
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import re
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -28,6 +26,7 @@ from mail.http import Http
 from mail.outlook import OutlookProvider
 from mail.quota import GRAPH, Quota
 from tests.doubles.desk import FastClock
+from tests.doubles.graph_answers import cut_off, error, identified, mime_of, not_found
 from tests.doubles.graph_mailbox import Cursor, GraphMailbox, Message, shown
 from tests.doubles.microsoft import Identity
 from tests.doubles.teams import served
@@ -142,7 +141,7 @@ class Graph:
         if fault is None:
             return await handler(request)
         if fault.cut:
-            return await _cut_off(request, await handler(request))
+            return await cut_off(request, await handler(request))
         if fault.done:
             await handler(request)
         if fault.reset:
@@ -269,52 +268,6 @@ class Graph:
         """With the kind of ids that this very request asked for."""
         is_immutable = IMMUTABLE in ", ".join(request.headers.getall("Prefer", []))
         return web.json_response(identified(record, is_immutable), status=status)
-
-
-def identified(value: Any, is_immutable: bool) -> Any:
-    """Messages that stand for their ids become ids."""
-    if isinstance(value, Message):
-        return value.id if is_immutable else value.place
-    if isinstance(value, Mapping):
-        return {name: identified(one, is_immutable) for name, one in value.items()}
-    return [identified(one, is_immutable) for one in value] if isinstance(value, list) else value
-
-
-async def mime_of(request: web.Request) -> bytes | None:
-    """The mail in the body; None when it is not base64 of one."""
-    if request.content_type != "text/plain":
-        return None
-    try:
-        raw = base64.b64decode(await request.read(), validate=True)
-    except binascii.Error:
-        return None
-    return raw if b":" in raw else None
-
-
-def not_found() -> web.Response:
-    return error(404, "ErrorItemNotFound", "The specified object was not found in the store.")
-
-
-def error(
-    status: int, code: str, message: str, retry_after: str = "", location: str = ""
-) -> web.Response:
-    headers = {"Retry-After": retry_after} if retry_after else {}
-    if location:
-        headers["Location"] = location
-    record = {"error": {"code": code, "message": message, "innerError": {}}}
-    return web.json_response(record, status=status, headers=headers)
-
-
-async def _cut_off(request: web.Request, whole: web.StreamResponse) -> web.StreamResponse:
-    """Says how much will come, sends half, and hangs up."""
-    body = whole.body if isinstance(whole, web.Response) else b""
-    content = body if isinstance(body, bytes) else b""
-    response = web.StreamResponse(headers={"Content-Length": str(len(content))})
-    await response.prepare(request)
-    await response.write(content[: len(content) // 2])
-    if request.transport is not None:
-        request.transport.close()
-    return response
 
 
 @asynccontextmanager

@@ -264,6 +264,12 @@ def test_a_file_that_is_no_toml_is_left_alone(config: Path) -> None:
     assert text_of(config) == "port = "
 
 
+def test_a_block_that_would_make_the_settings_wrong_is_taken_back(config: Path) -> None:
+    with pytest.raises(Misconfigured, match=r"mailboxes\.0\.address"):
+        add_block({"name": "support"})
+    assert text_of(config) == TEAM
+
+
 def test_a_new_file_is_for_its_owner_alone(
     tmp_path: Path, config: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

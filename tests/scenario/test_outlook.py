@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from mail.outlook_place import OVERLAP
+from mail.provider import MAIL_BYTES
 from tests.doubles.desk import FastClock
 from tests.doubles.graph import Fault, Graph, graph
 from tests.doubles.graph_reader import Reader, expected, fill, mail
@@ -189,3 +190,11 @@ async def test_news_in_the_sent_mail_is_told_too(service: Graph, reader: Reader)
     assert not await reader.provider.wait(0.2)  # told once, though nobody fetched
     service.box.forget_tokens()
     assert await reader.provider.wait(5)
+
+
+async def test_of_a_huge_mail_the_beginning_is_handed_over(service: Graph, reader: Reader) -> None:
+    service.box.deliver(mail(1) + b"x" * MAIL_BYTES)
+    fill(service, [2])
+    await reader.read()
+    lengths = sorted(len(arrival.raw) for arrival in reader.kept.values())
+    assert lengths == [len(mail(2)), MAIL_BYTES]
