@@ -140,3 +140,20 @@ async def test_a_page_of_heavy_mails_ends_early() -> None:
             first = await box.fetch("")
             assert (numbers(first), first.more) == ([0, 1, 2], True)
             assert numbers(await box.fetch(first.checkpoint)) == [3, 4]
+
+
+async def test_a_server_that_waits_for_a_noop_to_tell_what_was_deleted_gets_it() -> None:
+    async with imapd() as server:
+        server.mails = {uid: mail(uid) for uid in (1, 2, 3)}
+
+        def expunged(command: str) -> bytes | None:
+            if "BODY" not in command or "NOOP" in server.commands:
+                return None
+            del server.mails[2]
+            found = server.answer("UID FETCH 1 (UID INTERNALDATE BODY.PEEK[]) again NOOP")
+            return found.replace(b"TAG OK", b"TAG NO [EXPUNGEISSUED] some are gone")
+
+        server.answers["UID FETCH 1:3"] = expunged
+        async with provider(server) as box:
+            page = await box.fetch("")
+            assert (numbers(page), page.more) == ([1, 3], False)
