@@ -28,11 +28,21 @@ SLOT_SECONDS = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """``rate`` units a second up to ``burst`` at once, and ``slots`` calls at the same time."""
+    """``rate`` units a second up to ``burst`` at once, and ``slots`` calls at the same time.
+
+    Sending has a part of its own: many small calls that read would never let a bucket fill to what
+    one mail costs.
+    """
 
     rate: float
     burst: float
     slots: int
+    sending: float = 0.25
+
+    def part(self, is_sending: bool) -> tuple[str, float, float]:
+        """Its name, and its units a second and at once."""
+        share = self.sending if is_sending else 1 - self.sending
+        return "sending" if is_sending else "reading", self.rate * share, self.burst * share
 
 
 GMAIL = Pace(rate=240, burst=250, slots=10)
@@ -146,11 +156,11 @@ class Quota:
                 return self.breaker.failed
 
     async def _take(self, weight: float, is_sending: bool, purse: _Purse) -> None:
-        pace = self._pace
+        name, rate, burst = self._pace.part(is_sending)
         limits = self._limits
         while True:
             try:
-                wait = await limits.take(self._mailbox, weight, pace.rate, pace.burst)
+                wait = await limits.take(f"{self._mailbox}:{name}", weight, rate, burst)
             except Transient as error:
                 if is_sending:
                     raise _Away(error) from error

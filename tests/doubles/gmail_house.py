@@ -62,11 +62,14 @@ class House:
     id: MailboxId
     problems: list[str] = field(default_factory=list)
 
-    async def take_in(self, provider: GmailProvider) -> None:
-        """As the schedule does: again and again, until it went well and there is no more."""
+    async def take_in(
+        self, provider: GmailProvider, pages: int = 1_000_000, seconds: float = 40.0
+    ) -> None:
+        """As the schedule does: again and again, until it went well and there is no more, or so
+        many ``pages`` were taken in."""
         queue = ListQueue()
         intake = Intake(self.store, queue, {self.id: provider}, parse_here)
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             queue.jobs.clear()
             await intake(self.id)
@@ -74,7 +77,9 @@ class House:
             if problem:
                 self.problems.append(problem)
                 await asyncio.sleep(0.05)
-            elif not any(step == "intake" for step, _ in queue.jobs):
+                continue
+            pages -= 1
+            if pages == 0 or not any(step == "intake" for step, _ in queue.jobs):
                 return
         pytest.fail(f"never done: {self.problems[-3:]}")
 
