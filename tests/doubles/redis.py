@@ -23,14 +23,23 @@ from workers.queue import RedisQueue
 class RealRedis:
     """A redis-server child that a test may kill and start again; its AOF stays in ``folder``."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
-        self._folder, self._environment = folder, environment
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str] | None = None, port: int = 0
+    ) -> None:
+        self._folder, self._environment, self.port = folder, environment, port
         self._child: subprocess.Popen[bytes] | None = None
         self.socket = folder / "s"
         self.url = f"unix://{self.socket}"
 
     def start(self) -> None:
-        options = ["--port", "0", "--unixsocket", str(self.socket), "--dir", str(self._folder)]
+        options = [
+            "--port",
+            str(self.port),
+            "--unixsocket",
+            str(self.socket),
+            "--dir",
+            str(self._folder),
+        ]
         options += ["--appendonly", "yes", "--save", "", "--loglevel", "warning"]
         with (self._folder / "log").open("ab") as log:
             self._child = subprocess.Popen(
@@ -44,12 +53,16 @@ class RealRedis:
 
     def ask(self, command: str) -> bytes:
         """The first line of the answer; empty when nobody answers."""
+        return self.told(command).partition(b"\r\n")[0]
+
+    def told(self, command: str) -> bytes:
+        """The answer as it comes; empty when nobody answers."""
         try:
             with socket.socket(socket.AF_UNIX) as line:
                 line.settimeout(1)
                 line.connect(str(self.socket))
                 line.sendall(command.encode() + b"\r\n")
-                return line.recv(4096).partition(b"\r\n")[0]
+                return line.recv(4096)
         except OSError:
             return b""
 
@@ -96,6 +109,56 @@ class Deaf:
                 back.write(answer)
         out.close()
         back.close()
+
+
+class Switch:
+    """An address behind which another Redis can be put; lines that are open stay where they are."""
+
+    def __init__(self, server: RealRedis) -> None:
+        self._server, self._path = server, server.socket.with_name("switch")
+        self.url = f"unix://{self._path}"
+
+    def turn(self, server: RealRedis) -> None:
+        self._server = server
+
+    async def __aenter__(self) -> Self:
+        self._lines: set[asyncio.Task[None]] = set()
+        self._door = await asyncio.start_unix_server(self._serve, self._path)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._door.close()
+        for line in self._lines:
+            line.cancel()
+        if self._lines:
+            await asyncio.wait(self._lines)
+        await self._door.wait_closed()
+
+    def _serve(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        line = asyncio.create_task(self._join(near, back))
+        self._lines.add(line)
+        line.add_done_callback(self._lines.discard)
+
+    async def _join(self, near: asyncio.StreamReader, back: asyncio.StreamWriter) -> None:
+        outs = [back]
+        try:
+            far, out = await asyncio.open_unix_connection(self._server.socket)
+            outs.append(out)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(_pumped(near, out))
+                group.create_task(_pumped(far, back))
+        except OSError:
+            pass
+        finally:
+            for out in outs:
+                out.close()
+
+
+async def _pumped(near: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
+    with suppress(OSError):
+        while data := await near.read(65536):
+            out.write(data)
+    out.close()  # and with it the way back
 
 
 @pytest.fixture(scope="session")
