@@ -15,6 +15,7 @@ from typing import Protocol
 import structlog
 
 from bot.card import Card, ticket_card
+from bot.reports import Reports
 from desk.errors import DeskError, Permanent, Throttled, Transient
 from desk.failpoints import failpoint
 from desk.model import Network, Place, TicketId, TicketState, TicketView, Urgency
@@ -185,6 +186,10 @@ class Board:
         turn = max(now, self._last_post.get((network, channel), 0.0) + POST_INTERVAL)
         self._last_post[network, channel] = turn
         await asyncio.sleep(turn - now)
+
+    async def report(self, id: int) -> None:
+        """Tell the managers of urgent work that was given up; the step ``report``."""
+        await Reports(self.store, self.chats, self.managers, self._wait_for_turn)(id)
 
     async def alert(self, id: int) -> None:
         """Tell the managers of an escalation, in each of their channels; the step ``alert``. Where

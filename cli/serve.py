@@ -170,7 +170,8 @@ def serve_doors(process: Process, desk: Desk, doors: Doors) -> None:
     # a network may be away for hours, and everybody must be told nevertheless
     shown = desk.service(Step.SHOW, doors.board.show, slots=4, is_patient=True)
     alerts = desk.service(Step.ALERT, doors.board.alert, slots=1, is_patient=True)
-    process.serve(desk.runner({**shown, **alerts}))
+    reports = desk.service(Step.REPORT, doors.board.report, slots=1, is_patient=True)
+    process.serve(desk.runner({**shown, **alerts, **reports}))
 
 
 async def serve_steps(process: Process, desk: Desk) -> None:
@@ -230,7 +231,12 @@ def periodic(desk: Desk, providers: Mapping[MailboxId, Provider]) -> list[Job]:
         for id in providers:
             await desk.queue.put(Step.INTAKE, id, 0.0)
 
+    async def report() -> None:
+        for id in await desk.store.unreported():
+            await desk.queue.put(Step.REPORT, id, 0.0, is_urgent=True)
+
     return [
+        Job("report", 5, report),
         Job("fetch", 20, fetch),
         Job("sweep", 10, Sweep(desk.store, desk.queue)),
         Job("watch", 5, Watch(desk.store, desk.queue)),

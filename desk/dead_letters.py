@@ -28,6 +28,7 @@ from desk.model import (
     Step,
     TicketId,
     TicketState,
+    Urgency,
     UserId,
     Verb,
 )
@@ -128,7 +129,7 @@ async def _ticket_of(connection: AsyncConnection, step: Step, id: int) -> Ticket
         Step.SENDING: select(responses.c.ticket_id).where(responses.c.id == id),
         Step.ALERT: select(escalations.c.ticket_id).where(escalations.c.id == id),
     }
-    if step is Step.INTAKE:
+    if step in (Step.INTAKE, Step.REPORT):
         return None
     of_ticket = select(tickets.c.id).where(tickets.c.id == id)
     found = await connection.scalar(queries.get(step, of_ticket))
@@ -230,6 +231,30 @@ async def read_open(connection: AsyncConnection, vault: Vault, limit: int) -> li
     """The open letters, the newest first."""
     newest = select(dead_letters).where(dead_letters.c.is_open).order_by(dead_letters.c.id.desc())
     return await _read(connection, vault, newest.limit(limit))
+
+
+async def unreported(connection: AsyncConnection) -> list[int]:
+    """Open letters that managers are to be told of and were not: of urgent tickets, and of those
+    of which nobody knows how urgent they are."""
+    is_urgent = tickets.c.urgency.in_([urgency.value for urgency in Urgency if urgency.is_urgent])
+    query = (
+        select(dead_letters.c.id)
+        .join(tickets, tickets.c.id == dead_letters.c.ticket_id)
+        .where(dead_letters.c.is_open, dead_letters.c.reported_at.is_(None))
+        .where(dead_letters.c.step != Step.REPORT)
+        .where(is_urgent | (dead_letters.c.step == Step.TRIAGE))
+    )
+    found = (await connection.scalars(query)).all()
+    dead = await given_up(connection)
+    return [id for id in found if (Step.REPORT, id) not in dead]
+
+
+async def record_reported(change: Change, id: DeadLetterId, places: int) -> None:
+    """The managers were told, in so many places."""
+    await change.connection.execute(
+        update(dead_letters).where(dead_letters.c.id == id).values(reported_at=change.now)
+    )
+    await change.audit(Step.REPORT, f"dead_letter:{id}", None, {"places": places})
 
 
 async def read_one(connection: AsyncConnection, vault: Vault, id: int) -> DeadLetter | None:

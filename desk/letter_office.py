@@ -77,7 +77,7 @@ class LetterOffice:
 
     async def _asked_for(self, letter: DeadLetter) -> Sequence[Job]:
         """What the records ask for now; a ticket may have moved on meanwhile."""
-        if letter.step in (Step.INTAKE, Step.ALERT):
+        if letter.step in (Step.INTAKE, Step.ALERT, Step.REPORT):
             return [Job(letter.step, letter.target, 0.0)]
         if letter.ticket_id is None:
             return []

@@ -97,6 +97,7 @@ class Step(StrEnum):
     SENDING = "sending"  # id of a response
     SHOW = "show"  # id of a ticket
     ALERT = "alert"  # id of an escalation
+    REPORT = "report"  # id of a dead letter
 
 
 class TicketState(StrEnum):

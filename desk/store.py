@@ -322,6 +322,11 @@ class Store:
         async with self.read() as connection:
             return await dead_letters.read_one(connection, self.vault, id)
 
+    async def unreported(self) -> list[int]:
+        """Dead letters that managers are still to be told of."""
+        async with self.read() as connection:
+            return await dead_letters.unreported(connection)
+
     async def given_up(self) -> set[tuple[Step, int]]:
         """The jobs that wait for a manager's decision: step and id."""
         async with self.read() as connection:

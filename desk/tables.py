@@ -270,6 +270,7 @@ dead_letters = Table(
     Column("tries", Integer, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("is_open", Boolean, nullable=False),
+    Column("reported_at", Instant),
     Column("ending", String(16)),
     Column("closed_by", ForeignKey("users.id")),
     Column("closed_at", Instant),

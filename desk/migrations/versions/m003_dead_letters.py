@@ -26,6 +26,7 @@ def upgrade() -> None:
         sa.Column("tries", sa.Integer(), nullable=False),
         sa.Column("created_at", Instant(), nullable=False),
         sa.Column("is_open", sa.Boolean(), nullable=False),
+        sa.Column("reported_at", Instant(), nullable=True),
         sa.Column("ending", sa.String(16), nullable=True),
         sa.Column("closed_by", ID, nullable=True),
         sa.Column("closed_at", Instant(), nullable=True),
