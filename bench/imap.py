@@ -1,7 +1,7 @@
 """How fast a mailbox behind a real Dovecot is read: our provider beside raw imaplib.
 
 5,000 mails, the two in turn, several rounds; the ratio is what counts. Then: how long until a mail
-that is delivered is told by IDLE and read. Run it as ``PYTHONPATH=. python bench/imap.py``.
+that is delivered is told by IDLE and read. Run it as ``python -m bench.imap``.
 """
 
 from __future__ import annotations
