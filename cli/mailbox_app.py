@@ -141,7 +141,7 @@ def _password(is_piped: bool) -> str:
 def _say_next(name: str, is_new: bool) -> None:
     print(f"Next: `python app.py mailbox test {name}` shows what works.")
     if is_new:
-        print("Processes that run already read the mailbox after a restart.")
+        print("Restart the processes that run already: they read it from then on.")
 
 
 @app.command("list")

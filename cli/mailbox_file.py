@@ -20,7 +20,9 @@ def add_block(block: Mapping[str, object]) -> Path:
     """Raises Misconfigured, and changes nothing, when the settings would be wrong with it."""
     document = _document()
     boxes = _boxes(document)
-    boxes.append(tomlkit.item(dict(block)))
+    table = tomlkit.item(dict(block))
+    table.trivia.indent = "\n" if document.as_string().strip() else ""  # a line between blocks
+    boxes.append(table)
     document["mailboxes"] = boxes
     return _replaced(document)
 
