@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from bot.adaptive_text import Json, block, inert, lines, reflowed, spelled
+from bot.adaptive_text import Json, block, line, lines, reflowed, spelled
 from bot.card import Button, Card, Look, Tone, clip
 from bot.press import SAVE_AND_SEND, input_id, press_data
 from desk.model import Severity, Verb
@@ -116,7 +116,7 @@ def _status(card: Card) -> list[Json]:
 
 def _facts(card: Card) -> list[Json]:
     facts = [
-        {"title": title, "value": inert(clip(value, ENOUGH["fact"]))} for title, value in card.facts
+        {"title": title, "value": line(clip(value, ENOUGH["fact"]))} for title, value in card.facts
     ]
     return [{"type": "FactSet", "facts": facts}] if facts else []
 

@@ -14,7 +14,12 @@ Json = dict[str, Any]
 
 def block(text: str, **looks: object) -> Json:
     """One paragraph; times are drawn by the reader's client in the reader's zone."""
-    return {"type": "TextBlock", "text": _timed(inert(text)), "wrap": True, **looks}
+    return {"type": "TextBlock", "text": line(text), "wrap": True, **looks}
+
+
+def line(text: str) -> str:
+    """What stands in one, or as the value of a fact."""
+    return _timed(inert(text))
 
 
 def lines(text: str) -> list[Json]:

@@ -188,6 +188,8 @@ def _facts(view: TicketView) -> tuple[tuple[str, str], ...]:
     if order := _order(view):
         facts.append(("Order", order))
     facts += _given_up(view)
+    if enclosed := _enclosed(view.response):
+        facts.append(("Attached", enclosed))
     if view.ticket.assignee is not None and not _is_done(view):
         facts.append(("Claimed by", view.names.get(view.ticket.assignee, "somebody")))
     return tuple(facts)
@@ -216,6 +218,24 @@ def _given_up(view: TicketView) -> list[tuple[str, str]]:
     return [
         ("Given up", f"{letter.step}: {clean(letter.failure.reason)}") for letter in view.given_up
     ]
+
+
+def _enclosed(response: Response | None) -> str:
+    """What leaves beside the text: an approval covers it."""
+    if response is None or response.state is ResponseState.RETIRED:
+        return ""
+    files = response.envelope.attachments
+    return ", ".join(f"{clean(file.name)} ({amount(file.size)})" for file in files)
+
+
+def amount(count: int) -> str:
+    """
+    >>> amount(900), amount(2048), amount(3_500_000)
+    ('900 B', '2 kB', '3.5 MB')
+    """
+    if count < 1000:
+        return f"{count} B"
+    return f"{count / 1000:.0f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
 
 
 def _recipients(view: TicketView) -> str:
@@ -430,10 +450,12 @@ def _quiet(view: TicketView) -> tuple[Button, ...]:
     regenerate = Button(Verb.REGENERATE, "Write another draft", asks=asks, is_quiet=True)
     response = view.response
     has_draft = response is not None and response.state is ResponseState.DRAFT and _draft(response)
+    bare = Button(Verb.DETACH, "Take the files off", is_quiet=True)
     reject = Button(Verb.REJECT, "Reject draft", Look.DANGER, is_quiet=True)
     close = Button(Verb.CLOSE, "Close without a reply", is_quiet=True)
     return (
         *((regenerate,) if is_answerable else ()),
+        *((bare,) if has_draft and _enclosed(response) else ()),
         *((reject,) if has_draft else ()),
         close,
     )

@@ -29,6 +29,7 @@ HELP = (
     ("12 undo", "stop a reply that has not left yet"),
     ("12 reject", "throw the draft away"),
     ("12 redraft", "have another draft written; add what it should do differently"),
+    ("12 detach", "take the files off the reply; add a name for one of them"),
     ("12 close", "no reply is needed"),
     ("12 sent", "nobody knew whether a reply left, and you do: it did (managers)"),
     ("12 again", "a reply that was not sent, or is not there, is a draft again"),
@@ -48,6 +49,7 @@ VERBS = {
     "undo": Verb.UNDO,
     "reject": Verb.REJECT,
     "redraft": Verb.REGENERATE,
+    "detach": Verb.DETACH,
     "close": Verb.CLOSE,
     "bump": Verb.BUMP,
     "vip": Verb.VIP,
@@ -56,7 +58,7 @@ VERBS = {
     "again": Verb.SEND_AGAIN,
 }
 
-WITH_TEXT = ("redraft", "bump", "vip", "urgency")
+WITH_TEXT = ("redraft", "detach", "bump", "vip", "urgency")
 """Commands whose verb needs the rest of the line."""
 
 QUEUE_LENGTH = 10

@@ -16,6 +16,8 @@ NEEDS: Mapping[Verb, Role] = MappingProxyType(
         Verb.APPROVE: Role.AGENT,
         Verb.START_EDIT: Role.AGENT,
         Verb.EDIT: Role.AGENT,
+        Verb.ATTACH: Role.AGENT,
+        Verb.DETACH: Role.AGENT,
         Verb.CLAIM: Role.AGENT,
         Verb.RELEASE: Role.AGENT,
         Verb.REJECT: Role.AGENT,

@@ -15,10 +15,11 @@ from typing import Protocol
 
 import structlog
 
-from desk import access, dead_letters, ranking
+from desk import access, dead_letters, files, ranking
 from desk.change import Change
 from desk.delivery import deliver, give_way
 from desk.errors import Conflict, Refused, Transient
+from desk.files import NewFile
 from desk.model import (
     Address,
     Citation,
@@ -97,6 +98,7 @@ class ActionRequest:
     text: str = ""
     confirmed: bool = False
     then_send: bool = False
+    file: NewFile | None = None
 
 
 class Result(StrEnum):
@@ -258,6 +260,22 @@ async def send_off(
     )
 
 
+async def attach(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    """A file for the reply; an approval covers it from then on."""
+    if request.file is None:
+        raise Refused("No file came with it: choose it once more")
+    response = await shown(change, request)
+    envelope = files.attached(response.envelope, request.file)
+    await files.keep(change, response.id, request.file)
+    await change.move_response(response, Verb.ATTACH, {"envelope": envelope})
+
+
+async def detach(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    response = await shown(change, request)
+    envelope = files.detached(response.envelope, request.text.strip())
+    await change.move_response(response, Verb.DETACH, {"envelope": envelope})
+
+
 async def undo(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
     response = await change.live_response(ticket.id)
     if response is None or response.state is not ResponseState.APPROVED:
@@ -415,6 +433,8 @@ HANDLERS: Mapping[Verb, Handler] = MappingProxyType(
         Verb.APPROVE: approve,
         Verb.START_EDIT: start_edit,
         Verb.EDIT: edit,
+        Verb.ATTACH: attach,
+        Verb.DETACH: detach,
         Verb.UNDO: undo,
         Verb.REJECT: reject,
         Verb.REGENERATE: regenerate,

@@ -134,6 +134,8 @@ class Verb(StrEnum):
     CLOSE = "close"
     SEND_AGAIN = "send_again"
     MARK_SENT = "mark_sent"
+    ATTACH = "attach"
+    DETACH = "detach"
     ACKNOWLEDGE = "acknowledge"
     TAKE = "take"
     ASSIGN = "assign"
@@ -198,6 +200,8 @@ TICKET_MOVES = MappingProxyType(
 RESPONSE_MOVES = MappingProxyType(
     {
         (R.DRAFT, V.EDIT): R.DRAFT,
+        (R.DRAFT, V.ATTACH): R.DRAFT,
+        (R.DRAFT, V.DETACH): R.DRAFT,
         (R.DRAFT, V.APPROVE): R.APPROVED,
         (R.DRAFT, V.REJECT): R.RETIRED,
         (R.DRAFT, V.REGENERATE): R.RETIRED,

@@ -219,6 +219,16 @@ responses = Table(
     ),
 )
 
+files = Table(
+    "files",
+    metadata,
+    _id(),
+    _of("responses", index=False),
+    Column("sha256", String(64), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    UniqueConstraint("response_id", "sha256"),
+)
+
 cards = Table(
     "cards",
     metadata,

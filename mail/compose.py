@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from email.headerregistry import Address as Mailbox
 from email.message import EmailMessage
 from email.policy import SMTP, EmailPolicy
 from html import escape
+from types import MappingProxyType
 
 import idna
 
 from desk.errors import Permanent
-from desk.model import Address, Envelope, Kind, ParsedEmail
+from desk.model import Address, Attachment, Envelope, Kind, ParsedEmail
 from mail.threads import REPLIES
 
 LAST_REFERENCES = 20
@@ -50,9 +52,15 @@ POLICY = _Policy(linesep="\r\n", cte_type="7bit")
 
 
 def compose(
-    envelope: Envelope, answered: ParsedEmail, sender: Address, message_id: str, now: datetime
+    envelope: Envelope,
+    answered: ParsedEmail,
+    sender: Address,
+    message_id: str,
+    now: datetime,
+    files: Mapping[str, bytes] = MappingProxyType({}),
 ) -> bytes:
     """The reply to ``answered`` as plain text and simple HTML, with the original quoted below.
+    ``files`` are the attachments' bytes by their SHA-256.
 
     A person approved it, so it carries no Auto-Submitted: RFC 3834 §5 keeps that for machines.
     """
@@ -70,10 +78,23 @@ def compose(
     mail["X-Auto-Response-Suppress"] = "OOF, AutoReply"
     text = envelope.text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
     mail["MIME-Version"] = "1.0"
+    bodies = (_body(_plain(text, answered), "plain"), _body(_html(text, answered), "html"))
     mail.make_alternative()
-    mail.attach(_body(_plain(text, answered), "plain"))
-    mail.attach(_body(_html(text, answered), "html"))
+    for body in bodies:
+        mail.attach(body)
+    for attachment in envelope.attachments:
+        _attach(mail, attachment, files)
     return mail.as_bytes()
+
+
+def _attach(mail: EmailMessage, attachment: Attachment, files: Mapping[str, bytes]) -> None:
+    data = files.get(attachment.sha256)
+    if data is None or hashlib.sha256(data).hexdigest() != attachment.sha256:
+        raise Permanent(f"The attachment {attachment.name} is missing. Attach it again.")
+    main, _, sub = attachment.type.partition("/")
+    # a mail inside a mail must not be encoded (RFC 2046 §5.2.1)
+    main, sub = ("application", "octet-stream") if main in ("message", "multipart") else (main, sub)
+    mail.add_attachment(data, maintype=main, subtype=sub, filename=attachment.name)
 
 
 def reply_subject(subject: str) -> str:
@@ -124,8 +145,6 @@ def may_reply(parsed: ParsedEmail, own: Collection[str]) -> str:
 def _refuse_what_cannot_leave(envelope: Envelope, message_id: str) -> None:
     if not envelope.to:
         raise Permanent("The reply has no recipient. Enter one and approve it again.")
-    if envelope.attachments:
-        raise Permanent("Attachments cannot be sent yet. Remove them and approve the reply again.")
     if not MESSAGE_ID.fullmatch(message_id):
         raise Permanent("The reply's Message-ID is not valid. Edit the reply to get a new one.")
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
+from desk import files
 from desk.delivery import give_way
 from desk.errors import Ambiguous, Conflict, Permanent, Throttled, Transient
 from desk.failpoints import failpoint
@@ -160,7 +161,8 @@ class Sending:
         )
         content = replace(response.envelope, text=text)
         now = self.store.clock.now()
-        mime = compose(content, email.parsed, sender, response.message_id, now)
+        attached = await files.read(self.store, response)
+        mime = compose(content, email.parsed, sender, response.message_id, now, attached)
         origin = Origin(email.key, email.thread)
         return view.mailbox, Letter(mime, sender.address, origin)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from bot.console.hub import Hub
 from bot.console.post import Page, Pages
 from bot.console.read_action import Act, Line, Open, read_message
 from bot.console.session import Sessions
+from bot.console.upload import read_upload
 from desk.actions import Actions, Result
 from desk.errors import DeskError, Misconfigured, Refused
 from desk.model import UserId
@@ -83,6 +84,7 @@ class Console:
             # HEAD, as link checkers send it, must not use the token up
             web.get("/login", self._guarded(self._login), allow_head=False),
             web.get("/ws", self._guarded(self._socket)),
+            web.post("/attach", self._guarded(self._attach)),
             *(
                 web.get(f"/static/{name}", self._guarded(_file(path)))
                 for name, path in files.items()
@@ -188,6 +190,24 @@ class Console:
             await page.send(draw.note(outcome.note, act.key, confirm=is_question))
         await page.show_card()
 
+    async def _attach(self, request: web.Request) -> web.StreamResponse:
+        """A file that a person dropped on the reply; the answer is empty, or why not."""
+        user_id = self._user(request)
+        if user_id is None or not _is_same_origin(request):
+            return _plain(403, NO_SESSION)
+        try:
+            key, press, file = await read_upload(request)
+            asked = press.request(f"console:{key}", await self.store.user(user_id))
+            outcome = await self.actions.act(replace(asked, file=file))
+        except Refused as refusal:
+            return _told(400, str(refusal))
+        except DeskError as error:
+            log.warning("file not taken", error=str(error))
+            return _told(503, UNREACHABLE)
+        self.pages.changed(press.ticket_id)
+        is_done = outcome.result in (Result.DONE, Result.DUPLICATE)
+        return _told(200, "") if is_done else _told(409, outcome.note)
+
     async def _run(self, page: Page, line: Line) -> None:
         user = await self.store.user(page.user_id)
         reply = await self.commands.run(user, line.line, f"console:{line.key}")
@@ -229,6 +249,10 @@ def _is_same_origin(request: web.Request) -> bool:
 def _cookie(request: web.Request) -> str:
     """Cookies know no ports: two desks on one machine would log each other out."""
     return f"maildesk-{request.url.port or 0}"
+
+
+def _told(status: int, sentence: str) -> web.Response:
+    return web.json_response({"text": sentence}, status=status, headers={**HEADERS, **SECRET})
 
 
 def _no_session(request: web.Request) -> web.Response:

@@ -66,6 +66,7 @@ def card(view: TicketView, user: UserId, now: datetime) -> Json:
         "status": drawn.status,
         "due_at": _time(view.ticket.due_at) if drawn.due else None,
         "leaves_at": _time(response.send_after) if response and is_leaving else None,
+        "takes_files": response is not None and response.state is ResponseState.DRAFT,
         "is_editing": view.ticket.editing == user,
         "card": adaptive.draw(drawn, LIMIT),
     }

@@ -43,9 +43,9 @@ def read_message(raw: str) -> Open | Act | Line:
         case "open" if isinstance(id := said.get("id"), int):
             return Open(TicketId(id))
         case "act" if isinstance(data := said.get("data"), dict):
-            return Act(_key(said), read_press(data))
+            return Act(read_key(said), read_press(data))
         case "command" if isinstance(line := said.get("line"), str):
-            return Line(_key(said), line[:LONGEST_LINE])
+            return Line(read_key(said), line[:LONGEST_LINE])
     raise Refused("The page said something that this Maildesk does not understand: reload it")
 
 
@@ -57,7 +57,7 @@ def _object(raw: str) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-def _key(said: dict[str, Any]) -> str:
+def read_key(said: dict[str, Any]) -> str:
     key = said.get("key")
     if not isinstance(key, str) or not 8 <= len(key) <= LONGEST_KEY:
         raise Refused("The page sent a click without a key: reload it, please")

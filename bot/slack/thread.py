@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from bot.board import POST_INTERVAL
-from bot.card import clean
+from bot.card import amount, clean
 from bot.slack.draw import Block, Message, beside, block_of, context, literal
 from bot.slack.post import pause, translated
 from bot.slack.text import PIECE, mrkdwn, pieces, plain
@@ -60,18 +60,8 @@ def _foot(attachments: tuple[Attachment, ...], whole: int) -> Iterator[Block]:
             f"The mail goes on: it is {whole:,} characters long. The rest is in the mailbox"
         )
     if attachments:
-        named = ", ".join(f"{clean(a.name)} ({_size(a.size)})" for a in attachments)
+        named = ", ".join(f"{clean(a.name)} ({amount(a.size)})" for a in attachments)
         yield beside(":paperclip:", plain(named, 1500))
-
-
-def _size(count: int) -> str:
-    """
-    >>> _size(900), _size(2048), _size(3_500_000)
-    ('900 B', '2 kB', '3.5 MB')
-    """
-    if count < 1000:
-        return f"{count} B"
-    return f"{count / 1000:.0f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
 
 
 @dataclass(slots=True)

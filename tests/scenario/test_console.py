@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import io
+import json
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -11,7 +13,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from aiohttp import ClientResponse, ClientWebSocketResponse, WSServerHandshakeError, web
+from aiohttp import (
+    ClientResponse,
+    ClientWebSocketResponse,
+    FormData,
+    WSServerHandshakeError,
+    web,
+)
 from aiohttp.test_utils import TestClient, TestServer
 
 from bot.commands import Commands
@@ -21,6 +29,7 @@ from bot.console.session import Sessions
 from desk.actions import Actions
 from desk.engine import upgrade
 from desk.errors import Misconfigured, Transient
+from desk.files import MAX_BYTES
 from desk.model import ResponseState, Role, TicketId, TicketState, User, Verb
 from desk.standing import standing
 from desk.store import Store
@@ -541,3 +550,59 @@ async def test_foreign_messages_on_the_channel_are_ignored(real_redis: RealRedis
     finally:
         await tickets.aclose()
         await hub.close()
+
+
+def form(card: dict[str, Any], data: bytes, **changes: object) -> FormData:
+    """What the page sends when a file is chosen."""
+    seen = card["seen"]
+    about = {"t": card["id"], "r": seen["id"], "v": seen["version"], "h": seen["hash"]}
+    made = FormData(quote_fields=False)  # as browsers do
+    made.add_field("about", json.dumps({"key": uuid.uuid4().hex, **about, **changes}))
+    made.add_field(
+        "file", io.BytesIO(data), filename="Preise für 2027.pdf", content_type="application/pdf"
+    )
+    return made
+
+
+async def test_a_file_is_attached_and_the_card_shows_it(desk: Desk) -> None:
+    async with desk.page() as line:
+        card = await line.open(desk.scene.ticket.id)
+        assert card["takes_files"]
+        origin = {"Origin": desk.origin()}
+        answer = await desk.client.post("/attach", data=form(card, b"%PDF"), headers=origin)
+        assert (answer.status, await answer.json()) == (200, {"text": ""})
+        drawn = await line.hear("card", where=lambda said: said["version"] > card["version"])
+        facts = next(part for part in drawn["card"]["body"] if part["type"] == "FactSet")["facts"]
+        assert [f["value"] for f in facts if f["title"] == "Attached"] == [
+            "Preise für 2027.pdf (4 B)"
+        ]
+        old = await desk.client.post("/attach", data=form(card, b"%PDF 2"), headers=origin)
+        assert old.status == 409
+        assert "read it again" in (await old.json())["text"]
+
+
+async def test_a_file_needs_our_page_and_a_session(desk: Desk) -> None:
+    async with desk.page() as line:
+        card = await line.open(desk.scene.ticket.id)
+        foreign = {"Origin": "https://evil.example"}
+        answer = await desk.client.post("/attach", data=form(card, b"x"), headers=foreign)
+        assert answer.status == 403
+        origin = {"Origin": desk.origin()}
+        desk.client.session.cookie_jar.clear()
+        answer = await desk.client.post("/attach", data=form(card, b"x"), headers=origin)
+        assert answer.status == 403
+
+
+async def test_a_file_that_is_too_large_or_none_is_refused(desk: Desk) -> None:
+    async with desk.page() as line:
+        card = await line.open(desk.scene.ticket.id)
+        origin = {"Origin": desk.origin()}
+        for sent, sentence in (
+            (form(card, b"x" * (MAX_BYTES + 1)), "send a link instead"),
+            (form(card, b"x", key="short"), "without a key"),
+            ({"about": "{}"}, "reload it"),
+            (b"none", "reload it"),
+        ):
+            answer = await desk.client.post("/attach", data=sent, headers=origin)
+            assert answer.status == 400
+            assert sentence in (await answer.json())["text"]

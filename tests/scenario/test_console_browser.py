@@ -319,3 +319,16 @@ async def test_customers_words_stay_words(served: Served) -> None:
     await card_says(page, "img src=x onerror")
     assert await page.locator("#card img, #card a, #rows img").count() == 0
     assert not served.problems
+
+
+async def test_a_file_is_attached_with_the_mouse(served: Served, tmp_path: Path) -> None:
+    page = await served.page()
+    prices = tmp_path / "Preise für 2027.pdf"
+    prices.write_bytes(b"%PDF-1.7 prices")
+    await page.set_input_files("#file", str(prices))
+    await page.wait_for_selector("#card :text('Preise für 2027.pdf (15 B)')")
+    response = await served.scene.response()
+    assert response is not None
+    assert [one.type for one in response.envelope.attachments] == ["application/pdf"]
+    await page.screenshot(path=tmp_path / "attached.png")
+    assert served.problems == []

@@ -19,13 +19,14 @@ let press = () => {};
 
 export const onPress = (handler) => { press = handler; };
 export const current = () => shown?.id ?? null;
+export const about = () => (shown ? { t: shown.id, r: shown.seen?.id, v: shown.seen?.version, h: shown.seen?.hash } : null);
 export const hasTyped = () => typed.size > 0;
 export const typedFor = (id, verb) => typed.get(id)?.[verb]?.text;
 
 export function clear() {
   shown = waiting = drawn = null;
   at("card").replaceChildren();
-  for (const id of ["changed", "kept", "mail"]) at(id).hidden = true;
+  for (const id of ["changed", "kept", "mail", "attach"]) at(id).hidden = true;
 }
 
 /** A card from the server. */
@@ -110,6 +111,7 @@ function render(message, isSame, keepsOpen = true) {
     if (isExpanded) focusField();
   };
   at("card").replaceChildren(drawn.render());
+  at("attach").hidden = !message.takes_files;
   at("card").dataset.ticket = message.id;
   at("card").dataset.version = message.version;
   for (const field of at("card").querySelectorAll("textarea")) grow(field);

@@ -117,7 +117,7 @@ card.onPress((data) => {
 });
 
 function act(data) {
-  const key = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+  const key = newKey();
   if (!say({ type: "act", key, data })) return;
   sent.set(key, data);
   if (data.verb !== "start_edit") at("card").classList.add("busy");
@@ -144,6 +144,34 @@ function note(message) {
   const label = data.verb === "start_edit" ? "Take over" : "Do it all the same";
   ask(local(message.text), label, () => act({ ...data, confirmed: true }));
 }
+
+// -- files
+
+const newKey = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+
+async function attach(file) {
+  const about = card.about();
+  if (!file || !about?.r) return;
+  const form = new FormData();
+  form.append("about", JSON.stringify({ key: newKey(), ...about }));
+  form.append("file", file);
+  at("card").classList.add("busy");
+  const told = await fetch("/attach", { method: "POST", body: form })
+    .then((answer) => answer.json())
+    .catch(() => ({ text: "The file did not arrive: try it once more." }));
+  at("card").classList.remove("busy");
+  if (told.text) toast(local(told.text));
+}
+
+at("file").addEventListener("change", () => {
+  attach(at("file").files[0]);
+  at("file").value = "";
+});
+at("ticket").addEventListener("dragover", (event) => event.preventDefault());
+at("ticket").addEventListener("drop", (event) => {
+  event.preventDefault();
+  attach(event.dataTransfer?.files[0]);
+});
 
 // -- notes and answers
 
@@ -180,7 +208,7 @@ function showAnswer(text) {
 at("command").addEventListener("submit", (event) => {
   event.preventDefault();
   const typed = at("line").value.trim();
-  const key = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+  const key = newKey();
   if (!typed || !say({ type: "command", line: typed, key })) return;
   at("line").value = "";
 });

@@ -17,6 +17,7 @@ def upgrade() -> None:
     relate_emails()
     create_answers()
     create_sign_ins()
+    create_files()
 
 
 def relate_emails() -> None:
@@ -61,4 +62,17 @@ def create_sign_ins() -> None:
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.ForeignKeyConstraint(["mailbox_id"], ["mailboxes.id"], name="fk_sign_ins_mailbox_id"),
         sa.PrimaryKeyConstraint("mailbox_id", name="pk_sign_ins"),
+    )
+
+
+def create_files() -> None:
+    op.create_table(
+        "files",
+        sa.Column("id", NUMBER, nullable=False),
+        sa.Column("response_id", NUMBER, nullable=False),
+        sa.Column("sha256", sa.String(64), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["response_id"], ["responses.id"], name="fk_files_response_id"),
+        sa.PrimaryKeyConstraint("id", name="pk_files"),
+        sa.UniqueConstraint("response_id", "sha256", name="uq_files_response_id_sha256"),
     )
