@@ -6,18 +6,24 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from urllib.parse import parse_qsl, urlsplit
 
+import aiohttp
 import pytest
 
 from desk.errors import Transient
+from desk.ports import SystemClock
 from desk.store import Store
+from mail.http import Http
 from mail.oauth import SignIn
+from mail.sign_in import sign_in
 from mail.tokens import StoredTokens
 from tests.doubles.desk import ListQueue
 from tests.doubles.fault_proxy import Fault
 from tests.doubles.gmail_house import House, encoded, gmail_house, mail, numbers, subject
 from tests.doubles.google import gmail_provider, refusal
 from tests.doubles.mailbox import parse_here
+from tests.doubles.oauth import HeldTokens
 from tests.doubles.redis import RealRedis
 from workers.intake import Intake
 from workers.limits import RedisLimits
@@ -146,7 +152,7 @@ async def test_a_history_that_has_expired_loses_and_doubles_nothing(
             page = await provider.fetch("", 3)
             assert page.more
         for number in range(7, 10):
-            google.deliver(mail(number))
+            google.deliver(mail(number), at=time.time() - 3600)
         google.forget_history()
         for number in range(10, 12):
             google.deliver(mail(number))
@@ -283,3 +289,24 @@ async def test_waiting_costs_little_and_an_expired_history_is_news(house: House)
         google.forget_history()
         assert await provider.wait(5)
         assert numbers(await provider.fetch(page.checkpoint)) == [1]
+
+
+# -- signing in
+
+
+async def test_a_person_signs_in_at_google_and_mail_is_read(house: House) -> None:
+    """On the emulator's own pages, which check the PKCE proof."""
+    google = house.google
+    google.deliver(mail(1))
+    shown: asyncio.Queue[str] = asyncio.Queue()
+    clock = SystemClock()
+    async with Http() as http, aiohttp.ClientSession() as browser:
+        signing = asyncio.create_task(sign_in(google.client, http, clock, shown.put_nowait))
+        page = urlsplit(await shown.get())
+        form = {**dict(parse_qsl(page.query)), "email": google.address}
+        async with browser.post(f"{google.proxy.url}{page.path}/callback", data=form) as answer:
+            assert "You are signed in" in await answer.text()
+        signed = await signing
+    async with gmail_provider(google, tokens=HeldTokens(replace(signed, version=1))) as provider:
+        assert numbers(await provider.fetch("")) == [1]
+    assert google.issued[0] == signed.access
