@@ -49,9 +49,9 @@ async def fill_threads(url: str, n: int) -> None:
 
 RIVALS = (
     Rival("ours", "ours", "noop", 20_000, ours.fill),
-    Rival("arq tuned", "stock_arq", "tuned", 1_200, stock_arq.fill),
-    Rival("arq", "stock_arq", "default", 300, stock_arq.fill),
-    Rival("dramatiq", "threads", "-", 3_000, fill_threads),
+    Rival("arq tuned", "stock_arq", "tuned", 800, stock_arq.fill),
+    Rival("arq", "stock_arq", "default", 200, stock_arq.fill),
+    Rival("dramatiq", "threads", "-", 2_000, fill_threads),
     Rival("bare Redis", "raw", "-", 5_000, raw.fill),
 )
 
@@ -74,9 +74,8 @@ class Running:
         out, _ = await asyncio.wait_for(self._process.communicate(), 90)
         return dict(json.loads(out))
 
-    async def kill(self) -> None:
-        self._process.kill()
-        await self._process.wait()
+    def terminate(self) -> None:
+        self._process.terminate()
 
 
 async def cleared(url: str) -> None:
@@ -149,15 +148,21 @@ async def displacement(url: str) -> tuple[int, int]:
     """How far from its place the worst of the jobs started, and how many never or twice did."""
     await cleared(url)
     scores = await ours.fill(url, DEADLINES)
-    half = DEADLINES // 2
-    workers = [Running("ours", url, "slow", half) for _ in range(2)]
+    workers = [Running("ours", url, "slow", DEADLINES) for _ in range(2)]
     for worker in workers:
         await worker.ready()
+    async with RedisQueue(url) as queue:
+        depth = await queue.depth()
+        while depth[ours.STEP].ready or depth[ours.STEP].leased:
+            await asyncio.sleep(0.2)
+            depth = await queue.depth()
+    for worker in workers:
+        worker.terminate()
     figures = await asyncio.gather(*(worker.figures() for worker in workers))
     starts = sorted((at, id) for found in figures for id, at in found["starts"])
     place = {id: n for n, id in enumerate(sorted(scores, key=scores.__getitem__))}
     worst = max(abs(place[id] - n) for n, (_, id) in enumerate(starts))
-    return worst, DEADLINES - len({id for _, id in starts})
+    return worst, abs(len(starts) - DEADLINES) + DEADLINES - len({id for _, id in starts})
 
 
 def percentile(sorted_values: Sequence[float], share: float) -> float:

@@ -23,7 +23,7 @@ _CHUNK = 500  # jobs a script call, so that nobody else waits long for Redis
 logger = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Claim:
     """The right to run ``job`` until its lease of ``lease`` seconds ends.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -46,7 +47,7 @@ async def fill(url: str, n: int, seed: int = 0) -> dict[int, float]:
 
 
 async def serve(url: str, mode: str, n: int) -> None:
-    """Modes: noop, slow (10 ms a job, ten at once), single and grouped (a row in SQLite)."""
+    """Modes: noop, slow (20 ms a job, ten at once), single and grouped (a row in SQLite)."""
     meter = Meter(n)
 
     async def noop(id: int) -> None:
@@ -54,7 +55,7 @@ async def serve(url: str, mode: str, n: int) -> None:
 
     async def slow(id: int) -> None:
         meter.start(id)
-        await asyncio.sleep(0.01)
+        await asyncio.sleep(0.02)
 
     async with AsyncExitStack() as stack:
         queue = await stack.enter_async_context(RedisQueue(url))
@@ -68,6 +69,7 @@ async def serve(url: str, mode: str, n: int) -> None:
                 is_grouped = mode == "grouped"
                 batch = GROUP if is_grouped else 1
                 service = Service(durable(store, meter, is_grouped), slots=4, batch=batch)
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, meter.end)
         meter.ready()
         await Runner(queue, {STEP: service}, Dead()).run()
 
