@@ -97,7 +97,7 @@ class Walk:
                     worker.kill()
                     worker = Worker(self.post)
                 await self._people()
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.15)
         finally:
             worker.kill()
 

@@ -73,10 +73,11 @@ class Post:
     faults: str = ""
     lease: float = 1.0
     sweep: float = 0.3
+    database: str = ""  # "" = SQLite in the folder
 
     @property
     def url(self) -> str:
-        return f"sqlite+aiosqlite:///{self.folder / 'desk.db'}"
+        return self.database or f"sqlite+aiosqlite:///{self.folder / 'desk.db'}"
 
     @property
     def mail(self) -> Path:
