@@ -1,7 +1,7 @@
 """Many approvals, a mail server that misbehaves in every way, workers killed at every fail point of
 sending: none twice, none lost, each unclear one shown as unknown, and cleared up.
 
-40 approvals on SQLite; 500 on PostgreSQL with ``MAILDESK_CHAOS=full``. ``MAILDESK_SEED`` draws anew.
+40 approvals on SQLite; 500 on PostgreSQL with ``MAILDESK_CHAOS=full``. ``MAILDESK_SEED`` draws it.
 """
 
 from __future__ import annotations
