@@ -297,6 +297,17 @@ def audit_verify(is_json: IsJson = False, data: Data = None) -> None:
         raise typer.Exit(1)
 
 
+@audit.command("sla")
+def audit_sla(is_json: IsJson = False, data: Data = None) -> None:
+    """Was every SLA step told in time, and once? From the log alone; exit code 1 if not."""
+    from cli import desk_commands, output
+
+    findings = asyncio.run(desk_commands.audit_clocks(settings(data)))
+    output.show(findings, is_json)
+    if findings:
+        raise typer.Exit(1)
+
+
 @db.command("upgrade")
 def db_upgrade(data: Data = None) -> None:
     """Bring the database up to date (every process does it at its start)."""

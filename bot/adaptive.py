@@ -189,11 +189,24 @@ def _actions(card: Card, has_whole_input: bool) -> list[Json]:
 def _action(card: Card, button: Button, has_whole_input: bool) -> Json:
     if button.asks:
         return _asking(card, button, has_whole_input)
+    if button.choices:
+        chosen = _execute(card, button.verb, button.label, Look.PRIMARY)
+        return _unfolding(button, [_choice(card, button)], [chosen])
     if button.confirm:
         label = button.label.rstrip("…")
         sure = _execute(card, button.verb, label, button.look, confirmed=True)
         return _unfolding(button, [block(button.confirm)], [sure])
-    return _execute(card, button.verb, button.label, button.look)
+    return _execute(card, button.verb, button.label, button.look, text=button.text)
+
+
+def _choice(card: Card, button: Button) -> Json:
+    return {
+        "type": "Input.ChoiceSet",
+        "id": input_id(button.verb, card.seen),
+        "label": button.label,
+        "value": button.choices[0][0],
+        "choices": [{"title": words, "value": value} for value, words in button.choices],
+    }
 
 
 def _asking(card: Card, button: Button, has_whole_input: bool) -> Json:
@@ -234,7 +247,14 @@ def _quiet(card: Card, buttons: Iterable[Button]) -> Json:
     (ShowCard in ShowCard is not drawn)."""
     fields = [_input(card, button) for button in buttons if button.asks]
     actions = [
-        _execute(card, button.verb, button.label, button.look, has_input=bool(button.asks))
+        _execute(
+            card,
+            button.verb,
+            button.label,
+            button.look,
+            has_input=bool(button.asks),
+            text="" if button.asks else button.text,
+        )
         for button in buttons
     ]
     return {
@@ -253,9 +273,10 @@ def _execute(
     *,
     confirmed: bool = False,
     has_input: bool = True,
+    text: str = "",
 ) -> Json:
     """Clients older than Action.Execute send the same data by Action.Submit."""
-    shared: Json = {"title": title, "data": press_data(card, verb, confirmed), **_style(look)}
+    shared: Json = {"title": title, "data": press_data(card, verb, confirmed, text), **_style(look)}
     if not has_input:
         shared["associatedInputs"] = "none"
     return {

@@ -8,15 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
-from typing import Protocol
 
 import structlog
 
+from bot.alerts import Alerts
 from bot.card import Card, ticket_card
+from bot.chat import Chat, Gone
 from bot.reports import Reports
-from desk.errors import DeskError, Permanent, Throttled, Transient
+from desk.errors import Permanent, Throttled, Transient
 from desk.failpoints import failpoint
 from desk.model import Network, Place, TicketId, TicketState, TicketView, Urgency
 from desk.store import Store
@@ -26,31 +26,6 @@ log = structlog.get_logger()
 POST_INTERVAL = 1.0
 """Seconds between posts in one channel. Slack allows about one a second and hides more without an
 error (https://docs.slack.dev/apis/web-api/rate-limits)."""
-
-
-class Gone(Permanent):
-    """The message that should be updated no longer exists; it is posted anew."""
-
-
-class Chat(Protocol):
-    """A network that cards are posted to. Errors are Transient (Throttled) or Permanent."""
-
-    async def post(self, channel: str, card: Card) -> str:
-        """Post a card; the message's id on this network, to update it by."""
-        ...
-
-    async def find(self, channel: str, ticket: TicketId, since: datetime) -> str:
-        """The message with this ticket's card that was posted since then; "" when there is none, or
-        when the network does not let us look."""
-        ...
-
-    async def update(self, channel: str, message: str, card: Card) -> None:
-        """Draw a card anew where it is. Raises Gone when the message was deleted."""
-        ...
-
-    async def tell(self, channel: str, text: str) -> None:
-        """Say something without a card."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +46,7 @@ class Board:
     routes: Sequence[Route]
     managers: Sequence[Route]
     changed: Callable[[TicketId], Awaitable[None]]
+    on_call: Sequence[str] = ()
     _last_post: dict[tuple[Network, str], float] = field(default_factory=dict)
 
     async def show(self, ticket: int) -> None:
@@ -104,7 +80,7 @@ class Board:
             for route in routes
             if (route.network, route.channel) not in noted
         ]
-        await self._each(drawings)
+        await self._each([*drawings, partial(self._alerts().redraw, view)])
         async with self.store.change() as change:
             await change.record_shown(id, view.ticket.version)
 
@@ -192,26 +168,9 @@ class Board:
         await Reports(self.store, self.chats, self.managers, self._wait_for_turn)(id)
 
     async def alert(self, id: int) -> None:
-        """Tell the managers of an escalation, in each of their channels; the step ``alert``. Where
-        it cannot be said is logged; only when nobody was told it is tried again."""
-        noted = await self.store.escalation(id)
-        if noted.fired_at is not None or noted.moot is not None:
-            return
-        ticket = TicketId(noted.ticket_id)
-        card = ticket_card(await self.store.view(ticket), self.store.clock.now())
-        routes = [route for route in self.managers if route.network in self.chats]
-        told = [await self._tell(route, f"Overdue. {card.line}") for route in routes]
-        failures = [error for error in told if error is not None]
-        if routes and len(failures) == len(routes):
-            raise next((error for error in failures if isinstance(error, Transient)), failures[0])
-        await failpoint("board.told")
-        async with self.store.change() as change:
-            await change.record_fired(id, ticket, len(told) - len(failures))
+        """Tell people of an escalation; the step ``alert``."""
+        await self._alerts().tell(id)
 
-    async def _tell(self, route: Route, text: str) -> DeskError | None:
-        try:
-            await self.chats[route.network].tell(route.channel, text)
-        except DeskError as error:
-            log.warning("managers not told", network=route.network, error=type(error).__name__)
-            return error
-        return None
+    def _alerts(self) -> Alerts:
+        places = [(route.network, route.channel) for route in self.managers]
+        return Alerts(self.store, self.chats, places, self.on_call, self._wait_for_turn)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from desk.actions import AGAIN, INSTEAD, IT_LEFT, Seen
@@ -23,9 +23,11 @@ from desk.model import (
     TicketState,
     TicketView,
     Urgency,
+    UserId,
     Verb,
 )
 from desk.priority import parts
+from desk.sla import SlaClock
 from desk.standing import standing, when
 
 QUOTE_LIMIT = 600
@@ -51,7 +53,8 @@ class Look(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Button:
     """Something to do. ``confirm`` is a question to say yes to first; ``asks`` opens a field for
-    text, already filled with ``text``; ``is_quiet`` puts it behind More."""
+    text, already filled with ``text``; ``choices`` are (value, words) to choose from; without
+    either, ``text`` goes along. ``is_quiet`` puts it behind More."""
 
     verb: Verb
     label: str
@@ -60,11 +63,13 @@ class Button:
     asks: str = ""
     text: str = ""
     is_quiet: bool = False
+    choices: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """One ticket. ``line`` is its notification: all that matters in one sentence."""
+    """One ticket. ``line`` is its notification: all that matters in one sentence. ``alert`` is the
+    escalation that the card tells of, 0 on the ticket's own."""
 
     ticket_id: TicketId
     version: int
@@ -84,6 +89,12 @@ class Card:
     buttons: tuple[Button, ...]
     footer: str
     line: str
+    alert: int = 0
+
+    @property
+    def key(self) -> TicketId:
+        """By which a network finds it again: the ticket, or less than zero for an alert."""
+        return TicketId(-self.alert) if self.alert else self.ticket_id
 
 
 def ticket_card(view: TicketView, now: datetime) -> Card:
@@ -97,11 +108,11 @@ def ticket_card(view: TicketView, now: datetime) -> Card:
         seen=Seen(response.id, response.version, response.hash) if response else None,
         tone=Tone.DONE if is_done else _tone(ticket.urgency),
         title=title,
-        who=_who(view),
+        who=told_who(view),
         due="" if is_done else _due(view, now),
         status=standing(view),
-        facts=_facts(view),
-        quote=_quote(view),
+        facts=_facts(view, now),
+        quote=quoted(view),
         below_quote=_below_quote(view),
         draft=_draft(response),
         no_draft=_no_draft(view),
@@ -126,7 +137,7 @@ def _is_done(view: TicketView) -> bool:
     return view.ticket.state in (TicketState.WAITING, TicketState.CLOSED)
 
 
-def _who(view: TicketView) -> str:
+def told_who(view: TicketView) -> str:
     sender = view.email.parsed.sender
     name = clean(sender.name or sender.address)
     address = f" <{clean(sender.address)}>" if sender.name else ""
@@ -174,7 +185,7 @@ def span(minutes: int) -> str:
     return f"{days} d {hours} h" if hours else f"{days} d"
 
 
-def _facts(view: TicketView) -> tuple[tuple[str, str], ...]:
+def _facts(view: TicketView, now: datetime) -> tuple[tuple[str, str], ...]:
     known = view.classification
     if known is None:
         return tuple(_given_up(view))
@@ -192,6 +203,10 @@ def _facts(view: TicketView) -> tuple[tuple[str, str], ...]:
         facts.append(("Attached", enclosed))
     if view.ticket.assignee is not None and not _is_done(view):
         facts.append(("Claimed by", view.names.get(view.ticket.assignee, "somebody")))
+    if view.clock is not None:
+        facts.append(("Clock", told_clock(view.clock, now)))
+    if view.alarm is not None:
+        facts.append(("Alert", told_alarm(view)))
     return tuple(facts)
 
 
@@ -238,6 +253,33 @@ def amount(count: int) -> str:
     return f"{count / 1000:.0f} kB" if count < 1_000_000 else f"{count / 1_000_000:.1f} MB"
 
 
+def told_clock(clock: SlaClock, now: datetime) -> str:
+    """What was promised, and how much of it is left."""
+    hours = "" if clock.terms.calendar.is_always_open else " of working time"
+    promise = f"{clock.goal} within {span(_minutes(clock.terms.target))}{hours}"
+    if clock.running_since is None or clock.due_at is None:
+        return f"{promise}; it pauses while we wait for the customer"
+    left = _minutes(clock.left(now))
+    if left < 0:
+        return f"{promise}; late by {span(-left)}{hours}"
+    return f"{promise}; {span(left)} left, due {when(clock.due_at)}"
+
+
+def _minutes(time: timedelta) -> int:
+    return int(time.total_seconds() // 60)
+
+
+def told_alarm(view: TicketView) -> str:
+    """Who has seen that a ticket is late."""
+    alarm = view.alarm
+    if alarm is None:
+        return ""
+    if alarm.acknowledged_by is None or alarm.acknowledged_at is None:
+        return "nobody has acknowledged it yet"
+    name = view.names.get(UserId(alarm.acknowledged_by), "somebody")
+    return f"{name} acknowledged at {when(alarm.acknowledged_at)}"
+
+
 def _recipients(view: TicketView) -> str:
     """Whom the reply goes to, when that is not simply the writer: an approval covers it."""
     if view.response is None or not _draft(view.response):
@@ -279,7 +321,7 @@ def _kind(view: TicketView, known: Classification) -> str:
     return f"{said} (unsure)" if "category" in known.unsure else said
 
 
-def _quote(view: TicketView) -> str:
+def quoted(view: TicketView) -> str:
     parsed = view.email.parsed
     if parsed.quarantine:
         return f"(this mail is quarantined: {parsed.quarantine} Open it in a mail program)"
@@ -376,6 +418,13 @@ def _line(view: TicketView, title: str) -> str:
 
 def _buttons(view: TicketView) -> tuple[Button, ...]:
     """What may be done now, the safe thing first."""
+    alarm = view.alarm
+    is_unseen = alarm is not None and alarm.acknowledged_at is None and not _is_done(view)
+    seen = (Button(Verb.ACKNOWLEDGE, "Acknowledge"),) if is_unseen else ()
+    return (*_of_response(view), *seen)
+
+
+def _of_response(view: TicketView) -> tuple[Button, ...]:
     response = view.response
     state = response.state if response else None
     claim = _claim(view)
@@ -397,7 +446,7 @@ def _buttons(view: TicketView) -> tuple[Button, ...]:
             return (*_approve(response), _edit(response), claim, *_quiet(view))
         case ResponseState.RETIRED if response and view.ticket.state is TicketState.OPEN:
             return (_edit(response), claim, *_quiet(view))
-        case _ if view.ticket.state is TicketState.OPEN:
+        case _ if view.ticket.state in (TicketState.OPEN, TicketState.SNOOZED):
             return (claim, *_quiet(view))
     return ()
 
@@ -453,9 +502,13 @@ def _quiet(view: TicketView) -> tuple[Button, ...]:
     bare = Button(Verb.DETACH, "Take the files off", is_quiet=True)
     reject = Button(Verb.REJECT, "Reject draft", Look.DANGER, is_quiet=True)
     close = Button(Verb.CLOSE, "Close without a reply", is_quiet=True)
+    later = Button(Verb.SNOOZE, "Snooze for 4 hours", text="4h", is_quiet=True)
+    if view.ticket.state is TicketState.SNOOZED:
+        later = Button(Verb.WAKE, "Wake", is_quiet=True)
     return (
         *((regenerate,) if is_answerable else ()),
         *((bare,) if has_draft and _enclosed(response) else ()),
         *((reject,) if has_draft else ()),
+        later,
         close,
     )

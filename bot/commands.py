@@ -26,6 +26,10 @@ HELP = (
     ("show 12", "the card of ticket 12, and its whole mail"),
     ("12 approve", "send the draft of ticket 12"),
     ("12 claim", "take it; 12 release gives it back"),
+    ("12 ack", "you have seen that it is late; somebody must reply or claim it soon"),
+    ("12 take", "it is yours from now on, whoever has claimed it"),
+    ("12 assign ann", "it is hers from now on; a name or an address (managers)"),
+    ("12 snooze 2h", "out of the queue for 2 hours; 12 wake brings it back"),
     ("12 undo", "stop a reply that has not left yet"),
     ("12 reject", "throw the draft away"),
     ("12 redraft", "have another draft written; add what it should do differently"),
@@ -54,11 +58,16 @@ VERBS = {
     "bump": Verb.BUMP,
     "vip": Verb.VIP,
     "urgency": Verb.CORRECT,
+    "ack": Verb.ACKNOWLEDGE,
+    "take": Verb.TAKE,
+    "assign": Verb.ASSIGN,
+    "snooze": Verb.SNOOZE,
+    "wake": Verb.WAKE,
     "sent": Verb.MARK_SENT,
     "again": Verb.SEND_AGAIN,
 }
 
-WITH_TEXT = ("redraft", "detach", "bump", "vip", "urgency")
+WITH_TEXT = ("redraft", "detach", "bump", "vip", "urgency", "assign", "snooze")
 """Commands whose verb needs the rest of the line."""
 
 QUEUE_LENGTH = 10

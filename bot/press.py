@@ -38,10 +38,11 @@ class Press:
         )
 
 
-def press_data(card: Card, verb: str, confirmed: bool) -> dict[str, object]:
-    """What the card showed: ticket, response, its version and hash."""
+def press_data(card: Card, verb: str, confirmed: bool, text: str = "") -> dict[str, object]:
+    """What the card showed: ticket, response, its version and hash; and what goes along."""
     seen = card.seen
-    return {
+    typed = {input_id(Verb(verb), seen): text} if text else {}
+    return typed | {
         "t": card.ticket_id,
         "r": seen.id if seen else None,
         "v": seen.version if seen else None,

@@ -81,6 +81,23 @@ async def verify(settings: Settings) -> Record:
         }
 
 
+async def audit_clocks(settings: Settings) -> list[Record]:
+    """One row for each escalation that the log finds wrong."""
+    async with opened_store(settings) as store:
+        _, findings = await store.audit_clocks()
+    return [
+        {
+            "ticket": found.ticket_id,
+            "clock": found.clock,
+            "rung": found.rung,
+            "due": found.due_at.isoformat(),
+            "fault": found.fault,
+            "detail": found.detail,
+        }
+        for found in findings
+    ]
+
+
 async def check(settings: Settings) -> list[Record]:
     """One row a component. ``ok`` false in a required one fails the command."""
     probes: dict[str, Callable[[], Awaitable[str]]] = {

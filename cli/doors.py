@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 
 from aiohttp import web
 
-from bot.board import Board, Chat, Route
+from bot.board import Board, Route
+from bot.chat import Chat
 from bot.commands import Commands
 from bot.console.connect import Console
 from bot.console.hub import RedisHub
@@ -101,7 +102,14 @@ async def opened_doors(desk: Holder) -> AsyncIterator[Doors]:
     commands = Commands(desk.store, actions)
     console = Console(desk.store, actions, commands, hub, SCRIPTS, hosts(settings))
     networks = Networks()
-    board = Board(desk.store, networks.chats, networks.routes, networks.managers, hub.publish)
+    board = Board(
+        desk.store,
+        networks.chats,
+        networks.routes,
+        networks.managers,
+        hub.publish,
+        settings.escalation.on_call,
+    )
     held = Joined(desk.store, actions, commands, board, Identity(desk.store), settings.zone)
     for network, door, given in configured(settings, held):
         join(networks, network, door, given)

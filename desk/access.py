@@ -32,6 +32,11 @@ NEEDS: Mapping[Verb, Role] = MappingProxyType(
         # a reply that may have left already takes a manager: see actions.send_again
         Verb.SEND_AGAIN: Role.AGENT,
         Verb.MARK_SENT: Role.MANAGER,
+        Verb.ACKNOWLEDGE: Role.AGENT,
+        Verb.TAKE: Role.AGENT,
+        Verb.ASSIGN: Role.MANAGER,
+        Verb.SNOOZE: Role.AGENT,
+        Verb.WAKE: Role.AGENT,
     }
 )
 

@@ -15,7 +15,7 @@ from typing import Protocol
 
 import structlog
 
-from desk import access, dead_letters, files, ranking
+from desk import access, alarms, dead_letters, files, ranking
 from desk.change import Change
 from desk.delivery import deliver, give_way
 from desk.errors import Conflict, Refused, Transient
@@ -87,7 +87,8 @@ class ActionRequest:
 
     ``key`` is the same when a network delivers the same click twice. ``text`` is the edited reply
     (EDIT) or what the next draft should do (REGENERATE). ``confirmed`` says that the person has
-    read the blocking findings; ``then_send`` approves what was just edited.
+    read the blocking findings; ``then_send`` approves what was just edited. For ASSIGN ``text`` is
+    who, for SNOOZE how long.
     """
 
     key: str
@@ -448,5 +449,10 @@ HANDLERS: Mapping[Verb, Handler] = MappingProxyType(
         Verb.CORRECT: correct,
         Verb.REQUEUE: requeue,
         Verb.DISCARD: discard,
+        Verb.ACKNOWLEDGE: alarms.acknowledge,
+        Verb.TAKE: alarms.take,
+        Verb.ASSIGN: alarms.assign,
+        Verb.SNOOZE: alarms.snooze,
+        Verb.WAKE: alarms.wake,
     }
 )

@@ -196,7 +196,7 @@ class Clocks(Registry):
         clocks = await sla_records.clocks_of(self.connection, [id])
         replies = [clock for clock in clocks if clock.goal in REPLY]
         for clock in clocks:
-            if clock.goal is Goal.RESOLUTION and clock.ended_at is None:
+            if clock.ended_at is None and clock.running_since is None:
                 await self._hear(clock)
         if replies and replies[-1].ended_at is not None:
             await self._start(id, Goal.NEXT, replies[-1].terms, self.now)

@@ -42,6 +42,7 @@ POINTS: Mapping[str, str] = MappingProxyType(
         "board.posted": "a card was posted and its place is not noted",
         "board.recorded": "the place of a posted card is noted",
         "board.updated": "a card was drawn anew and that is not noted",
+        "alerts.posted": "an alert was posted and that is not noted",
         "board.told": "managers were told of an escalation and that is not noted",
     }
 )

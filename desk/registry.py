@@ -19,6 +19,7 @@ from desk.model import (
     UserId,
 )
 from desk.rows import Rows
+from desk.sla import Escalation
 from desk.tables import (
     action_keys,
     alerts,
@@ -158,12 +159,13 @@ class Registry(Rows):
         full = {**row, "message": message, "shown": shown, "posted_at": self.now}
         await self.upsert(alerts, full, list(row), ["message", "shown", "posted_at"])
 
-    async def record_fired(self, id: int, ticket: TicketId, told: int) -> None:
+    async def record_fired(self, noted: Escalation, told: int) -> None:
         """Everybody was told who could be reached; ``told`` is in how many places."""
         await self.connection.execute(
-            update(escalations).where(escalations.c.id == id).values(fired_at=self.now)
+            update(escalations).where(escalations.c.id == noted.id).values(fired_at=self.now)
         )
-        await self.audit("alert", f"escalation:{id}", ticket, {"told": told})
+        said = {"rung": noted.rung, "clock": noted.clock, "told": told}
+        await self.audit("alert", f"escalation:{noted.id}", TicketId(noted.ticket_id), said)
 
     async def make_moot(self, id: int, reason: str) -> None:
         """Nobody need be told any more."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,6 +17,7 @@ from desk.section import Section
 from desk.sla import Pace
 
 Minutes = dict[Urgency, Annotated[float, Field(ge=0)]]
+SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
 Wait = Annotated[float, Field(ge=1)]
 
 
@@ -78,6 +79,14 @@ class EscalationSettings(Section):
         return Pace(*(timedelta(minutes=minutes) for minutes in given))
 
 
+def _require_possible(policy: Policy, calendar: str) -> None:
+    longest = max(*policy.first.values(), *policy.next.values(), *policy.resolution.values())
+    try:
+        policy.calendar.add(SOME_DAY, longest)
+    except Misconfigured:
+        raise ValueError(f"the calendar {calendar!r} has too few hours for this promise") from None
+
+
 def spans(minutes: Mapping[Urgency, float]) -> dict[Urgency, timedelta]:
     return {urgency: timedelta(minutes=number) for urgency, number in minutes.items()}
 
@@ -94,5 +103,7 @@ def read_policies(
     if missing:
         raise ValueError(f"there is no calendar {missing[0]!r}")
     of = {one.mailbox: one.policy(usual, known[one.calendar]) for one in given}
+    for policy in given:
+        _require_possible(of[policy.mailbox], policy.calendar)
     otherwise = of.pop("", Policy(usual, usual))
     return Policies(otherwise, of, pace)

@@ -36,6 +36,8 @@ def standing(view: TicketView) -> str:
         return f"Closed by {_actor(view)}"
     if view.ticket.state in (TicketState.NEW, TicketState.TRIAGED):
         return "Being read and drafted"
+    if view.ticket.state is TicketState.SNOOZED and view.ticket.snoozed_until:
+        return f"Snoozed until {when(view.ticket.snoozed_until)}"
     if view.ticket.editing is not None:
         return f"{_name(view, view.ticket.editing)} is editing"
     return ""

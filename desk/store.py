@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from desk import audit, dead_letters, ranking, records, sla_records
+from desk.auditor import Finding, audited
 from desk.change import Change
 from desk.engine import create_engine, translated
 from desk.errors import Permanent
@@ -41,7 +42,7 @@ from desk.model import (
 )
 from desk.ports import Clock, SystemClock
 from desk.promises import DEFAULT, Policies
-from desk.sla import Escalation
+from desk.sla import Escalation, SlaClock
 from desk.sla_records import Alert
 from desk.tables import (
     audit_logs,
@@ -277,6 +278,24 @@ class Store:
         row = await self._one(select(escalations).where(escalations.c.id == id), f"escalation {id}")
         return sla_records.escalation(row)
 
+    async def clocks(self, id: TicketId) -> list[SlaClock]:
+        """All clocks of a ticket, oldest first."""
+        async with self.read() as connection:
+            return await sla_records.clocks_of(connection, [id])
+
+    async def told(self, id: TicketId) -> list[Escalation]:
+        """What people were told of a ticket that asks for an acknowledgement, oldest first."""
+        async with self.read() as connection:
+            return await sla_records.loud_escalations(connection, [id])
+
+    async def accounts(self, ids: Sequence[UserId]) -> list[tuple[Network, str]]:
+        """Where these people are known to be, each on every network."""
+        query = select(identities.c.network, identities.c.external_id)
+        query = query.where(identities.c.user_id.in_(ids)).order_by(identities.c.user_id)
+        async with self.read() as connection:
+            found = (await connection.execute(query)).all()
+        return [(Network(network), external) for network, external in found]
+
     async def alerts(self, id: TicketId) -> list[Alert]:
         """Every message about an escalation of this ticket."""
         async with self.read() as connection:
@@ -331,6 +350,11 @@ class Store:
         """The jobs that wait for a manager's decision: step and id."""
         async with self.read() as connection:
             return await dead_letters.given_up(connection)
+
+    async def audit_clocks(self) -> tuple[int, list[Finding]]:
+        """How many rungs were noted, and what the audit log says went wrong with them."""
+        async with self.read() as connection:
+            return await audited(audit.entries(connection), self.clock.now())
 
     async def verify(self) -> audit.Verdict:
         async with self.read() as connection:

@@ -37,7 +37,10 @@ from desk.tables import (
 )
 from desk.vault import Vault
 
-ASIDE = (Verb.REQUEUE, Verb.DISCARD, Verb.BUMP, Verb.VIP, Verb.CORRECT)
+ASIDE = (
+    *(Verb.REQUEUE, Verb.DISCARD, Verb.BUMP, Verb.VIP, Verb.CORRECT),
+    *(Verb.ACKNOWLEDGE, Verb.TAKE, Verb.ASSIGN, Verb.SNOOZE, Verb.WAKE),
+)
 """What people do that no card tells as the last thing that happened."""
 
 Condition = ColumnElement[bool]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -36,7 +37,7 @@ STYLES = {Look.PRIMARY: {"style": "primary"}, Look.DANGER: {"style": "danger"}, 
 
 def draw(card: Card, zone: ZoneInfo = UTC_ZONE) -> Message:
     """A card as one message. Its notification cannot know the reader's zone: it takes ``zone``."""
-    before = [*_head(card), *_why(card), *_quote(card), {"type": "divider"}]
+    before = [*_head(card), *_why(card, zone), *_quote(card), {"type": "divider"}]
     after = [*_checks(card), *_actions(card), context(typed(card.footer, FOOTER))]
     room = text.MESSAGE - weight(before) - weight(after) - NOTE
     blocks = [*before, *_draft(card, room), *after]
@@ -71,12 +72,12 @@ def _sign(card: Card) -> str:
     return ":outbox_tray:" if Verb.UNDO in verbs else ":speech_balloon:"
 
 
-def _why(card: Card) -> Iterator[Block]:
+def _why(card: Card, zone: ZoneInfo) -> Iterator[Block]:
     # fields stand two in a row: the name, and beside it what a customer may have worded
     for start in range(0, len(card.facts), text.FIELDS // 2):
         facts = card.facts[start : start + text.FIELDS // 2]
         fields = [
-            (said_as(f"*{mrkdwn(name, FACT)}*"), literal(plain(said, FACT).strip() or "–"))
+            (said_as(f"*{mrkdwn(name, FACT)}*"), literal(plain(said, FACT, zone).strip() or "–"))
             for name, said in facts
         ]
         yield {"type": "section", "fields": [part for pair in fields for part in pair]}
@@ -155,6 +156,13 @@ def _actions(card: Card) -> Iterator[Block]:
 
 
 def _button(card: Card, button: Button) -> Block:
+    if button.choices:
+        options = [
+            {"text": label(words), "value": _carried(card, replace(button, text=value))}
+            for value, words in button.choices[: text.OPTIONS]
+        ]
+        menu = {"type": "static_select", "action_id": f"ticket.{button.verb}"}
+        return {**menu, "placeholder": label(button.label), "options": options}
     made = {
         "type": "button",
         "action_id": f"ticket.{button.verb}",
@@ -173,7 +181,9 @@ def _button(card: Card, button: Button) -> Block:
 
 
 def _carried(card: Card, button: Button) -> str:
-    return str(Carried(button.verb, card.ticket_id, card.seen, confirmed=bool(button.confirm)))
+    sent_along = "" if button.asks else button.text
+    confirmed = bool(button.confirm)
+    return str(Carried(button.verb, card.ticket_id, card.seen, confirmed, sent_along))
 
 
 # -- answers to one person
@@ -222,7 +232,7 @@ def _help() -> Message:
 
 def draw_question(question: str, carried: Carried) -> Message:
     """A question that a click raised, with the button that says yes."""
-    go_on = Carried(carried.verb, carried.ticket_id, carried.seen, confirmed=True)
+    go_on = replace(carried, confirmed=True)
     button = {
         "type": "button",
         "action_id": "ticket.go_on",

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from bot.alerts import alert_at
 from bot.card import ticket_card
 from bot.commands import Commands
 from bot.slack.draw import Message, draw, draw_question, draw_reply, draw_text
@@ -35,7 +36,7 @@ from bot.slack.read_action import (
 from desk import access
 from desk.actions import ActionRequest, Actions, Outcome, Result
 from desk.errors import DeskError, Permanent, Refused, Transient
-from desk.model import TicketView, User, Verb
+from desk.model import Network, TicketView, User, Verb
 from desk.store import Store
 
 log = structlog.get_logger()
@@ -145,6 +146,7 @@ class Listeners:
                 verb=carried.verb,
                 ticket_id=carried.ticket_id,
                 seen=carried.seen,
+                text=carried.text,
                 confirmed=carried.confirmed,
             )
         )
@@ -172,7 +174,8 @@ class Listeners:
         message = f"{click.asker.channel}|{click.message}"
         view = await self._view(user, carried)
         while True:
-            card = ticket_card(view, self.store.clock.now())
+            alert = await alert_at(self.store, Network.SLACK, message, view.ticket.id)
+            card = alert or ticket_card(view, self.store.clock.now())
             await self.chat.update(click.asker.channel, message, card)
             newer = await self._view(user, carried)
             if newer.ticket.version == view.ticket.version:

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import aiohttp
 import structlog
 
-from bot.board import Gone
 from bot.card import Card
+from bot.chat import Gone
 from bot.slack.draw import Message, draw
 from bot.slack.read_action import Asker
 from bot.slack.text import mrkdwn
@@ -112,12 +112,12 @@ class SlackChat:
                 channel=channel,
                 unfurl_links=False,
                 unfurl_media=False,
-                metadata=mark(card.ticket_id),
+                metadata=mark(card.key),
                 **draw(card, self.zone),
             )
         # a channel may be set by its name, but is updated by its id
         message = f"{answer['channel']}|{answer['ts']}"
-        self.shown(message, card.ticket_id)
+        self._follow(message, card)
         return message
 
     async def find(self, channel: str, ticket: TicketId, since: datetime) -> str:
@@ -144,12 +144,22 @@ class SlackChat:
         id, _, ts = message.partition("|")
         with translated(channel):
             await self.client.chat_update(channel=id, ts=ts, **draw(card, self.zone))
-        self.shown(message, card.ticket_id)
+        self._follow(message, card)
 
-    async def tell(self, channel: str, text: str) -> None:
+    def _follow(self, message: str, card: Card) -> None:
+        """An alert has no mail in its thread: the ticket's card has."""
+        if not card.alert:
+            self.shown(message, card.ticket_id)
+
+    async def tell(
+        self, channel: str, text: str, thread: str = "", *, is_broadcast: bool = False
+    ) -> None:
+        id, _, ts = thread.partition("|")
+        below: dict[str, Any] = {"thread_ts": ts, "reply_broadcast": is_broadcast} if ts else {}
+        words = mrkdwn(text)
         with translated(channel):
             await self.client.chat_postMessage(
-                channel=channel, text=mrkdwn(text), unfurl_links=False, unfurl_media=False
+                channel=id or channel, text=words, unfurl_links=False, unfurl_media=False, **below
             )
 
     async def whisper(self, asker: Asker, message: Message) -> None:

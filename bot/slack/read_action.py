@@ -18,23 +18,27 @@ Payload = Mapping[str, Any]
 CARRIED = re.compile(
     r"(?P<verb>[a-z_]{1,20}):(?P<ticket>\d{1,12})"
     r"(?::(?P<response>\d{1,12}):(?P<version>\d{1,9}):(?P<hash>[0-9a-f]{64}))?(?P<yes>:yes)?"
+    r"(?:=(?P<text>[a-z0-9]{1,20}))?"
 )
 MENTION = re.compile(r"<@\w+>")
 
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What a button carries: what to do to which ticket, and what its card showed. No rights."""
+    """What a button carries: what to do to which ticket, what its card showed, and what was chosen.
+    No rights."""
 
     verb: Verb
     ticket_id: TicketId
     seen: Seen | None = None
     confirmed: bool = False
+    text: str = ""
 
     def __str__(self) -> str:
         seen = self.seen
+        chosen = f"={self.text}" if self.text else ""
         shown = f":{seen.id}:{seen.version}:{seen.hash}" if seen else ""
-        return f"{self.verb}:{self.ticket_id}{shown}{':yes' if self.confirmed else ''}"
+        return f"{self.verb}:{self.ticket_id}{shown}{':yes' if self.confirmed else ''}{chosen}"
 
 
 def read_carried(value: object) -> Carried | None:
@@ -44,7 +48,8 @@ def read_carried(value: object) -> Carried | None:
     seen = None
     if found["response"]:
         seen = Seen(ResponseId(int(found["response"])), int(found["version"]), found["hash"])
-    return Carried(Verb(found["verb"]), TicketId(int(found["ticket"])), seen, bool(found["yes"]))
+    verb, ticket = Verb(found["verb"]), TicketId(int(found["ticket"]))
+    return Carried(verb, ticket, seen, bool(found["yes"]), found["text"] or "")
 
 
 @dataclass(frozen=True, slots=True)

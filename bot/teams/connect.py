@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 
 from bot.adaptive import draw
+from bot.alerts import alert_at
 from bot.board import Board
 from bot.card import Card, ticket_card
 from bot.commands import VERBS, Commands, Reply, read_command
@@ -203,7 +204,7 @@ class Teams:
         pressed: Pressed = pressing.result() or Pressed(note=NOT_REACHED)
         if pressed.card is None:
             return text_answer(pressed.note, self._zone)
-        if not pressed.note:
+        if not pressed.note and not pressed.card.alert:
             self._begin(self._keep_up(turn, pressed.card))
         return card_answer(drawn(pressed, pressed.card))
 
@@ -227,19 +228,21 @@ class Teams:
             user = await self._user(turn)
             press = read_press(turn.data)
             outcome = await self._actions.act(press.request(turn.key, user))
-            card = await self._card(user, press)
+            card = await self._card(turn, user, press)
         except Unlinked as error:
             return Pressed(note=str(error), in_public=unlinked(""))
         except DeskError as error:
             return Pressed(note=sentence(error))
         return Pressed(press, card, outcome.note, outcome.result is Result.CONFIRM)
 
-    async def _card(self, user: User, press: Press) -> Card | None:
+    async def _card(self, turn: Turn, user: User, press: Press) -> Card | None:
+        """The ticket's, or that of the alert which was pressed."""
         try:
             view = await access.ticket(self._store, user, press.ticket_id)
         except Refused:
             return None
-        return ticket_card(view, self._store.clock.now())
+        alert = await alert_at(self._store, Network.TEAMS, turn.message, press.ticket_id)
+        return alert or ticket_card(view, self._store.clock.now())
 
     async def _keep_up(self, turn: Turn, card: Card) -> None:
         """The board draws the cards it knows; the one that was pressed may be an older one."""

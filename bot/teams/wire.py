@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from bot.board import Gone
+from bot.chat import Gone
 from bot.teams.entrance import CHANNEL, LOOPBACK, Json, check, is_local, is_ours, read_activity
 from desk.errors import DeskError, Permanent, Throttled, Transient
 

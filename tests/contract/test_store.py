@@ -327,7 +327,7 @@ async def test_escalations_are_noted_once(any_store: Store, clock: FastClock) ->
         None,
     )
     async with any_store.change() as change:
-        await change.record_fired(id, at.ticket.id, 1)
+        await change.record_fired(noted, 1)
     assert (await any_store.untold(), await any_store.due_clocks()) == ([], [])
 
 

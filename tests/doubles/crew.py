@@ -134,7 +134,9 @@ class FileWall:
     async def update(self, channel: str, message: str, card: Card) -> None:
         self._write(message, card)
 
-    async def tell(self, channel: str, text: str) -> None:
+    async def tell(
+        self, channel: str, text: str, thread: str = "", *, is_broadcast: bool = False
+    ) -> None:
         """Nobody asks."""
 
     def _write(self, message: str, card: Card) -> None:

@@ -14,7 +14,8 @@ from zoneinfo import ZoneInfo
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.board import Board, Chat, Route
+from bot.board import Board, Route
+from bot.chat import Chat
 from bot.commands import Commands
 from bot.identity import Identity
 from bot.slack.connect import Slack

@@ -8,8 +8,9 @@ from datetime import datetime
 
 import pytest
 
-from bot.board import Board, Gone, Route
+from bot.board import Board, Route
 from bot.card import Card
+from bot.chat import Gone
 from desk.errors import DeskError, Permanent, Throttled, Transient
 from desk.failpoints import armed
 from desk.model import Network, TicketId, Verb
@@ -32,6 +33,7 @@ class Wall:
     cards: dict[str, Card] = field(default_factory=dict)
     broken: dict[str, DeskError] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
     meanwhile: Callable[[], Awaitable[None]] = nothing
 
     async def post(self, channel: str, card: Card) -> str:
@@ -50,8 +52,11 @@ class Wall:
         await meanwhile()
         self.cards[channel] = card
 
-    async def tell(self, channel: str, text: str) -> None:
+    async def tell(
+        self, channel: str, text: str, thread: str = "", *, is_broadcast: bool = False
+    ) -> None:
         self._call("tell", channel)
+        self.told.append(text)
 
     def _call(self, what: str, channel: str) -> None:
         self.calls.append(f"{what} {channel}")
@@ -157,7 +162,7 @@ async def test_managers_are_told_once_in_every_channel_that_can_be_reached(store
     id = await overdue(at)
     await shown.alert(id)
     await shown.alert(id)
-    assert (slack.calls, teams.calls) == (["tell desk"], ["tell room"])
+    assert (slack.calls, teams.calls) == (["post desk"], ["post room"])
 
 
 async def test_managers_whom_nobody_reached_are_told_later(store: Store) -> None:
@@ -170,7 +175,7 @@ async def test_managers_whom_nobody_reached_are_told_later(store: Store) -> None
         await shown.alert(id)
     slack.broken.clear()
     await shown.alert(id)
-    assert slack.calls == ["tell desk", "tell desk"]
+    assert slack.calls == ["post desk", "post desk"]
     assert await store.untold() == []
 
 

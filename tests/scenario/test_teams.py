@@ -11,8 +11,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from bot.board import Gone
 from bot.card import ticket_card
+from bot.chat import Gone
 from desk.engine import upgrade
 from desk.errors import Permanent, Throttled, Transient
 from desk.model import Network, ResponseState, TicketState, Verb

@@ -88,6 +88,25 @@ def test_only_a_breach_can_be_quieted() -> None:
     assert sla.hurried(late, now) == late
 
 
+@pytest.mark.parametrize(
+    ("verb", "is_claimed", "minutes"),
+    [
+        ("acknowledge", False, 30),
+        ("acknowledge", True, 120),
+        ("claim", True, 120),
+        ("release", False, 15),
+        ("snooze", False, 60),
+    ],
+)
+def test_what_people_do_quiets_a_breach_for_a_while(
+    verb: str, is_claimed: bool, minutes: int
+) -> None:
+    now = NOW + timedelta(days=1, hours=3)
+    late = sla.quiet(sla.passed(clock(), now)[1], 4 * HOUR, now)
+    quieted = sla.quieted(late, verb, is_claimed, now + HOUR, now)
+    assert quieted.next_at == now + minutes * MINUTE
+
+
 @given(
     st.lists(
         st.tuples(st.sampled_from(["pause", "resume", "quiet"]), st.integers(1, 900)), max_size=12
@@ -169,6 +188,13 @@ def test_a_mailbox_has_its_own_policy() -> None:
         ({"calendars": [{"name": "a", "hours": ["always"]}]}, "'always' is not like"),
         ({"calendars": [{"name": "a", "timezone": "Mars"}]}, "write a time zone"),
         ({"calendars": [{"name": "a", "country": "XX"}]}, "XX"),
+        (
+            {
+                "calendars": [{"name": "a", "hours": ["mon 00:00-00:01"]}],
+                "policies": [{"calendar": "a"}],
+            },
+            "too few hours",
+        ),
         ({"escalation": {"repeat_minutes": 0}}, "escalation.repeat_minutes"),
         ({"policies": [{"first_reply_minutes": {"high": -1}}]}, "first_reply_minutes"),
     ],

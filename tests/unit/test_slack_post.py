@@ -8,7 +8,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
-from bot.board import Gone
+from bot.chat import Gone
 from bot.slack.people import _is_vouched_for
 from bot.slack.post import translated
 from desk.errors import DeskError, Permanent, Throttled, Transient

@@ -1,0 +1,108 @@
+"""The card of an alert: what is late, since when, and who takes care."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from bot.card import Button, Card, Look, Tone, clean, clip, quoted, told_clock, told_who
+from desk.model import TicketView, Urgency, User, UserId, Verb
+from desk.sla import BREACH, WARNING, Escalation, SlaClock, place_of
+from desk.standing import standing, when
+
+QUOTE_LIMIT = 300
+LATER = (("1h", "for 1 hour"), ("4h", "for 4 hours"), ("1d", "for a day"))
+
+
+def alert_card(
+    view: TicketView, told: Escalation, clock: SlaClock, people: Sequence[User], now: datetime
+) -> Card:
+    """``people`` are those who can be given the ticket."""
+    ticket, is_over = view.ticket, clock.ended_at is not None
+    subject = clean(ticket.subject) or "(no subject)"
+    title = subject if is_over else f"{_headline(told)}: {subject}"
+    status = _status(view, told, is_over=is_over)
+    return Card(
+        ticket_id=ticket.id,
+        version=ticket.version,
+        seen=None,
+        tone=_tone(told, is_over=is_over),
+        title=title,
+        who=told_who(view),
+        due="" if is_over or clock.due_at is None else _due(clock.due_at, now),
+        status=status,
+        facts=_facts(view, clock, now),
+        quote=clip(quoted(view), QUOTE_LIMIT),
+        below_quote="",
+        draft="",
+        no_draft="",
+        findings=(),
+        sources=(),
+        buttons=() if is_over else _buttons(view, told, people),
+        footer=f"#{ticket.id} · the ticket and its draft: show {ticket.id}",
+        line=f"{title} (#{ticket.id}). {status}",
+        alert=told.id,
+    )
+
+
+def state_of(view: TicketView, told: Escalation, clock: SlaClock) -> str:
+    """Changes when an alert must be drawn anew."""
+    if clock.ended_at is not None:
+        return "over"
+    return f"seen by {told.acknowledged_by}, with {view.ticket.assignee}"
+
+
+def nudge(view: TicketView, told: Escalation, clock: SlaClock) -> str:
+    """What is said in the thread of the ticket's card."""
+    at = when(clock.due_at) if clock.due_at is not None else "soon"
+    if place_of(told.rung) < BREACH:
+        return f"Half of the time is gone: the {clock.goal} is due at {at}."
+    return f"Overdue: the {clock.goal} was due at {at}. {_status(view, told, is_over=False)}."
+
+
+def _headline(told: Escalation) -> str:
+    place = place_of(told.rung)
+    if place <= WARNING:
+        return "Due soon"
+    return "Overdue" if place == BREACH else "Still overdue"
+
+
+def _tone(told: Escalation, *, is_over: bool) -> Tone:
+    if is_over:
+        return Tone.DONE
+    return Tone.WARNING if place_of(told.rung) <= WARNING else Tone.ALARM
+
+
+def _status(view: TicketView, told: Escalation, *, is_over: bool) -> str:
+    if is_over:
+        return standing(view) or "No reply is due any more"
+    if told.acknowledged_by is None or told.acknowledged_at is None:
+        return "Nobody has acknowledged this yet"
+    name = view.names.get(UserId(told.acknowledged_by), "somebody")
+    return f"{name} acknowledged at {when(told.acknowledged_at)}"
+
+
+def _due(due: datetime, now: datetime) -> str:
+    return f"Overdue since {when(due)}" if due <= now else f"Due at {when(due)}"
+
+
+def _facts(view: TicketView, clock: SlaClock, now: datetime) -> tuple[tuple[str, str], ...]:
+    owner = view.ticket.assignee
+    until = view.ticket.snoozed_until
+    known = (
+        ("Urgency", Urgency(view.ticket.urgency).capitalize()),
+        ("Clock", told_clock(clock, now) if clock.ended_at is None else ""),
+        ("Written at", when(view.email.received_at)),
+        ("Claimed by", view.names.get(owner, "somebody") if owner else "nobody"),
+        ("Snoozed until", when(until) if until else ""),
+    )
+    return tuple((name, said) for name, said in known if said)
+
+
+def _buttons(view: TicketView, told: Escalation, people: Sequence[User]) -> tuple[Button, ...]:
+    seen = told.acknowledged_at is not None
+    acknowledge = () if seen else (Button(Verb.ACKNOWLEDGE, "Acknowledge", Look.PRIMARY),)
+    names = tuple((f"u{user.id}", user.name) for user in people)
+    assign = (Button(Verb.ASSIGN, "Reassign", choices=names),) if names else ()
+    later = Button(Verb.SNOOZE, "Snooze", choices=LATER)
+    return (*acknowledge, Button(Verb.TAKE, "Take over"), *assign, later)

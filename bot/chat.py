@@ -1,0 +1,38 @@
+"""The port to a network that cards are posted to."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Protocol
+
+from bot.card import Card
+from desk.errors import Permanent
+from desk.model import TicketId
+
+
+class Gone(Permanent):
+    """The message that should be updated no longer exists; it is posted anew."""
+
+
+class Chat(Protocol):
+    """A network that cards are posted to. Errors are Transient (Throttled) or Permanent."""
+
+    async def post(self, channel: str, card: Card) -> str:
+        """Post a card; the message's id on this network, to update it by."""
+        ...
+
+    async def find(self, channel: str, ticket: TicketId, since: datetime) -> str:
+        """The message with this ticket's card that was posted since then; "" when there is none, or
+        when the network does not let us look."""
+        ...
+
+    async def update(self, channel: str, message: str, card: Card) -> None:
+        """Draw a card anew where it is. Raises Gone when the message was deleted."""
+        ...
+
+    async def tell(
+        self, channel: str, text: str, thread: str = "", *, is_broadcast: bool = False
+    ) -> None:
+        """Say something without a card, below the message ``thread`` if there is one; there a
+        network may show it to the whole channel, too."""
+        ...

@@ -1,0 +1,98 @@
+"""What people do about a ticket that is late, or that is to wait: acknowledge, take, assign, snooze
+and wake. ``desk.actions`` calls these like its own handlers."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import select
+
+from desk import access, records, sla_records
+from desk.change import Change
+from desk.errors import Refused
+from desk.model import Ticket, TicketState, User, UserId, Verb
+from desk.tables import users
+
+if TYPE_CHECKING:
+    from desk.actions import ActionRequest, Actions
+
+SPAN = re.compile(r"(\d{1,3})\s*(m|min|h|d)[a-z]*", re.IGNORECASE)
+UNITS = {"m": "minutes", "min": "minutes", "h": "hours", "d": "days"}
+LONGEST = timedelta(days=30)
+USUAL_SNOOZE = "4h"
+
+
+async def acknowledge(
+    desk: Actions, change: Change, request: ActionRequest, ticket: Ticket
+) -> None:
+    """Somebody has seen the alert: it is not said again for a while."""
+    told = await sla_records.loud_escalations(change.connection, [ticket.id])
+    if not told or ticket.state in (TicketState.WAITING, TicketState.CLOSED):
+        raise Refused("There is no alert to acknowledge")
+    seen_by = told[-1].acknowledged_by
+    if seen_by is not None:
+        name = (await person(change, UserId(seen_by))).name
+        raise Refused(f"{name} has acknowledged this already")
+    await change.set_ticket(ticket, request.verb, {})
+
+
+async def take(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    """Whoever has claimed it, from now on it is this person's."""
+    await change.set_ticket(ticket, request.verb, {"assignee": request.user.id})
+
+
+async def assign(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    """``text`` is a name, an address, or the number of a user."""
+    chosen = await named(change, request.text.strip())
+    if not access.sees(chosen, await change.mailbox(ticket.mailbox_id)):
+        raise Refused(f"{chosen.name} does not see this mailbox")
+    await change.set_ticket(ticket, request.verb, {"assignee": chosen.id}, to=chosen.id)
+
+
+async def snooze(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    """Out of the queue until a time. The clock runs on: a breach that comes is told."""
+    until = change.now + read_span(request.text or USUAL_SNOOZE)
+    changes = {"snoozed_until": until}
+    await change.move_ticket(ticket, Verb.SNOOZE, changes, until=until.isoformat())
+
+
+async def wake(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    await change.move_ticket(ticket, Verb.WAKE)
+
+
+def read_span(text: str) -> timedelta:
+    """
+    >>> read_span("90 min"), read_span("2h")
+    (datetime.timedelta(seconds=5400), datetime.timedelta(seconds=7200))
+    """
+    found = SPAN.fullmatch(text.strip())
+    if found is None:
+        raise Refused("For how long? Write for example 30m, 2h or 1d")
+    span = timedelta(**{UNITS[found[2].lower()]: int(found[1])})
+    if not timedelta() < span <= LONGEST:
+        raise Refused("For how long? At most 30 days")
+    return span
+
+
+async def person(change: Change, id: UserId) -> User:
+    return records.user(await change.row(users, id), change.vault)
+
+
+async def named(change: Change, text: str) -> User:
+    """Refused when it is nobody, or not clear who."""
+    rows = (await change.connection.execute(select(users))).mappings().all()
+    everybody = [records.user(row, change.vault) for row in rows]
+    found = [user for user in everybody if text.casefold() in _calls(user)]
+    if not text or not found:
+        raise Refused(f"Nobody here is called {text or 'that'}: write a name or an address")
+    if len(found) > 1:
+        raise Refused(f"Several here are called {text}: write the address")
+    return found[0]
+
+
+def _calls(user: User) -> set[str]:
+    """All that somebody answers to."""
+    names = {user.name, user.name.split()[0] if user.name.split() else "", user.email}
+    return {name.casefold() for name in names if name} | {f"u{user.id}"}

@@ -1,0 +1,93 @@
+"""The auditor finds, in the audit log alone, what should have been told and was not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from sqlalchemy import delete
+
+from desk.auditor import Fault, Finding
+from desk.model import Verb
+from desk.store import Store
+from desk.tables import alerts, escalations, sla_clocks
+from tests.doubles.desk import START, FastClock, Scene, scene
+from workers.watch import Watch
+
+
+async def minutes(at: Scene, clock: FastClock, number: int, *, tells: bool = True) -> None:
+    """The watch looks every half minute, and whoever is to be told is told."""
+    for _ in range(2 * number):
+        clock.forward(seconds=30)
+        await Watch(at.store, at.queue)()
+        for id in await at.store.untold() if tells else []:
+            noted = await at.store.escalation(id)
+            async with at.store.change() as change:
+                await change.record_fired(noted, 1)
+
+
+async def faults(store: Store) -> list[tuple[Fault, str]]:
+    _, findings = await store.audit_clocks()
+    return [(found.fault, found.rung) for found in findings]
+
+
+async def test_a_desk_that_tells_in_time_has_no_fault(any_store: Store, clock: FastClock) -> None:
+    at = await scene(any_store)
+    await minutes(at, clock, 65)
+    await at.actions.act(await at.request(Verb.CLAIM))
+    await minutes(at, clock, 10)
+    await at.actions.act(await at.request(Verb.CLOSE))
+    await minutes(at, clock, 5)
+    assert await any_store.audit_clocks() == (3, [])
+
+
+async def test_a_watch_that_was_down_is_found(any_store: Store, clock: FastClock) -> None:
+    at = await scene(any_store)
+    await minutes(at, clock, 31)
+    clock.forward(minutes=31)
+    count, findings = await any_store.audit_clocks()
+    assert count == 1
+    due = START + timedelta(minutes=48)
+    assert findings[0] == Finding(Fault.MISSING, at.ticket.id, 1, "soon", due, "it was never noted")
+    assert await faults(any_store) == [(Fault.MISSING, "soon"), (Fault.MISSING, "breach")]
+    # when it is back, it was late; what came later is told instead of what came before
+    await minutes(at, clock, 1)
+    assert await faults(any_store) == [(Fault.UNTOLD, "soon"), (Fault.LATE, "breach")]
+
+
+async def test_what_was_answered_while_the_watch_was_down_is_found(
+    any_store: Store, clock: FastClock
+) -> None:
+    at = await scene(any_store)
+    await minutes(at, clock, 31)
+    clock.forward(minutes=25)
+    await at.actions.act(await at.request(Verb.CLOSE))
+    assert await faults(any_store) == [(Fault.UNTOLD, "soon")]
+
+
+async def test_a_network_that_nobody_heard_is_found(any_store: Store, clock: FastClock) -> None:
+    at = await scene(any_store)
+    await minutes(at, clock, 59, tells=False)
+    # half of it was overtaken after 18 minutes in which nobody was told
+    assert await faults(any_store) == [(Fault.UNTOLD, "half"), (Fault.UNTOLD, "soon")]
+
+
+async def test_a_rung_that_was_noted_twice_or_too_early_is_found(
+    store: Store, clock: FastClock
+) -> None:
+    at = await scene(store)
+    await minutes(at, clock, 31)
+    async with store.change() as change:
+        [running] = await change.running_clocks(at.ticket.id)
+        said = {"rung": "half", "moot": None}
+        await change._note(running, "escalate", said)
+        await change._note(running, "escalate", {**said, "rung": "breach"})
+    assert (await faults(store))[:2] == [(Fault.TWICE, "half"), (Fault.EARLY, "breach")]
+
+
+async def test_it_needs_nothing_but_the_log(store: Store, clock: FastClock) -> None:
+    at = await scene(store)
+    await minutes(at, clock, 31)
+    async with store.change() as change:
+        for table in (alerts, escalations, sla_clocks):
+            await change.connection.execute(delete(table))
+    assert await store.audit_clocks() == (1, [])

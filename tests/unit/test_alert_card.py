@@ -1,0 +1,99 @@
+"""The card of an alert as Teams, the console and Slack draw it, and what its menus send back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from bot import adaptive
+from bot.alert_card import alert_card, nudge, state_of
+from bot.card import Card, Tone
+from bot.press import read_press
+from bot.slack import draw as slack
+from bot.slack.read_action import read_carried
+from desk import sla
+from desk.model import Role, TicketView, User, UserId, Verb
+from desk.sla import Escalation, Goal, SlaClock, Terms
+from tests.unit.test_adaptive import NOW, response, view
+
+ANN = User(UserId(5), "ann@lanewright.example", "Ann", Role.AGENT)
+CLOCK = sla.started(1042, 1, Goal.FIRST, Terms(timedelta(hours=1)), NOW - timedelta(minutes=65))
+
+
+def told(rung: str = "breach", **more: Any) -> Escalation:
+    return replace(Escalation(9, 1042, rung, 1, NOW - timedelta(minutes=5)), **more)
+
+
+def card(escalation: Escalation, clock: SlaClock = CLOCK, **ticket: Any) -> Card:
+    return alert_card(a_view(**ticket), escalation, clock, [ANN], NOW)
+
+
+def a_view(**ticket: Any) -> TicketView:
+    found = view(response(), **ticket)
+    return replace(found, names={**found.names, ANN.id: "Ann"})
+
+
+def parts(drawn: object) -> Iterator[dict[str, Any]]:
+    if isinstance(drawn, dict):
+        yield drawn
+        for value in drawn.values():
+            yield from parts(value)
+    elif isinstance(drawn, list):
+        for value in drawn:
+            yield from parts(value)
+
+
+def test_its_headline_says_how_late_it_is() -> None:
+    heads = [card(told(rung)).title.split(":")[0] for rung in ("soon", "breach", "again 2")]
+    assert heads == ["Due soon", "Overdue", "Still overdue"]
+    assert [card(told(rung)).tone for rung in ("soon", "breach")] == [Tone.WARNING, Tone.ALARM]
+
+
+def test_menus_of_adaptive_cards_send_what_was_chosen() -> None:
+    drawn = adaptive.draw(card(told()))
+    found = {part["id"]: part for part in parts(drawn) if part.get("type") == "Input.ChoiceSet"}
+    assert found["assign"]["choices"] == [{"title": "Ann", "value": "u5"}]
+    executes = [part for part in parts(drawn) if part.get("type") == "Action.Execute"]
+    [assign] = [part for part in executes if part["id"] == "assign"]
+    press = read_press({**assign["data"], "assign": "u5"})
+    assert (press.verb, press.ticket_id, press.text) == (Verb.ASSIGN, 1042, "u5")
+
+
+def test_menus_of_slack_send_what_was_chosen() -> None:
+    drawn = slack.draw(card(told()))
+    menus = [part for part in parts(drawn["blocks"]) if part.get("type") == "static_select"]
+    assert [menu["action_id"] for menu in menus] == ["ticket.assign", "ticket.snooze"]
+    carried = read_carried(menus[1]["options"][1]["value"])
+    assert carried is not None
+    assert (carried.verb, carried.ticket_id, carried.text) == (Verb.SNOOZE, 1042, "4h")
+
+
+def test_nothing_of_the_draft_is_on_it() -> None:
+    assert card(told()).draft == ""
+    text = json.dumps([slack.draw(card(told())), adaptive.draw(card(told()))])
+    reply = response().envelope.text.splitlines()[2]
+    assert reply not in text
+
+
+def test_it_changes_when_somebody_sees_it_takes_it_or_it_is_over() -> None:
+    seen = told(acknowledged_by=ANN.id, acknowledged_at=NOW)
+    ended = sla.stopped(CLOCK, NOW)
+    states = {
+        state_of(a_view(), told(), CLOCK),
+        state_of(a_view(), seen, CLOCK),
+        state_of(a_view(assignee=ANN.id), seen, CLOCK),
+        state_of(a_view(), seen, ended),
+    }
+    assert len(states) == 4
+    assert all(len(state) <= 64 for state in states)
+    assert card(seen).status.startswith("Ann acknowledged at ")
+    assert (card(seen, ended).buttons, card(seen, ended).tone) == ((), Tone.DONE)
+
+
+def test_the_nudge_says_until_when() -> None:
+    assert nudge(a_view(), told("half"), CLOCK).startswith("Half of the time is gone: the first")
+    late = nudge(a_view(), told(), CLOCK)
+    assert late.endswith("Nobody has acknowledged this yet.")
