@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+
+import structlog
 
 from cli.desk_commands import row
 from cli.output import Record
@@ -22,6 +25,8 @@ Decision = Callable[[LetterOffice, User, int], Awaitable[DeadLetter]]
 async def opened_office(settings: Settings) -> AsyncIterator[tuple[LetterOffice, User]]:
     """With the queue of the settings, or that of an embedded desk; when none runs, whoever starts
     next queues what was decided."""
+    # standard output is for records alone
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     url = settings.redis or RedisServer(settings.data / "redis").url
     async with opened_store(settings) as store, RedisQueue(url) as queue:
         yield LetterOffice(store, queue), await first_user(store)
