@@ -116,9 +116,9 @@ class Walk:
         return is_idle and view.ticket.shown_version == view.ticket.version
 
     async def _people(self) -> None:
-        """Ann approves what is drafted. Omar asks the customer when nobody knows."""
+        """Ann approves what she sees on a card. Omar asks the customer when nobody knows."""
         view = await self._view()
-        if view is None or view.response is None:
+        if view is None or view.response is None or not FileWall(self.post.wall).messages():
             return
         if view.response.state is ResponseState.DRAFT:
             await self._do(view, self.ann, Verb.APPROVE)
