@@ -75,12 +75,12 @@ class TeamsChat:
         """Teams says it with every activity; a channel that was silent so far is reached like the
         other conversations of the organisation."""
         id = channel_id(channel)
-        if PERSON.fullmatch(id):
-            return await self._person(id)
         for name in (id, root(id)):
             found = await self.store.conversation_reference(Network.TEAMS, name)
             if found is not None:
                 return _at(json.loads(found), id)
+        if PERSON.fullmatch(id):
+            return await self._person(id)
         return _at(await self._common(channel), id)
 
     async def _common(self, channel: str) -> Json:
