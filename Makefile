@@ -25,11 +25,11 @@ run: setup
 	@$(BIN)/python app.py run
 
 test: setup
-	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
 
-# What trains, exports or loads torch: for those who change that, and for CI.
+# What trains, exports or loads torch, and the long fault tests in short form: for those who change that, and CI.
 slow: setup
-	$(BIN)/python -m pytest -q -m slow
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow
 
 check: setup
 	$(BIN)/ruff format --check .
@@ -38,7 +38,7 @@ check: setup
 
 # Kills, outages and clocks, at full size: minutes long.
 chaos: setup
-	MAILDESK_CHAOS=full $(BIN)/python -m pytest -q tests/chaos -m "not slow" --timeout 900
+	MAILDESK_CHAOS=full $(BIN)/python -m pytest -q tests/chaos --timeout 900
 
 .venv/bench: .venv/installed
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[bench]"

@@ -231,6 +231,7 @@ async def until_so(is_so: Callable[[], Any], seconds: float = 20) -> None:
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_of_a_hundred_clicks_from_three_networks_one_sends_the_reply(bot: Bot) -> None:
     store, ticket = bot.scene.store, bot.scene.ticket.id

@@ -204,6 +204,7 @@ async def walks(tmp_path: Path, real_redis: RealRedis) -> AsyncIterator[Walks]:
         yield Walks(real_redis, template, tmp_path, server)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600 if IS_FULL else 120)
 async def test_killed_at_every_point_there_is_one_ticket_one_card_and_one_reply(
     walks: Walks,

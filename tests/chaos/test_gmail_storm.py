@@ -54,6 +54,7 @@ async def house(store: Store, gmail_emulator: str) -> AsyncIterator[House]:
         yield house
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900 if IS_FULL else 60)
 async def test_a_backlog_is_taken_in_once_through_a_storm_of_faults(
     house: House, real_redis: RealRedis

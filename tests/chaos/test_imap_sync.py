@@ -26,7 +26,7 @@ from tests.doubles.tokens import TokenList, introspection
 from workers.intake import Intake
 
 IS_FULL = os.environ.get("MAILDESK_CHAOS") == "full"
-MAILS, KILLS = (5_000, 50) if IS_FULL else (110, 3)
+MAILS, KILLS = (5_000, 50) if IS_FULL else (400, 3)
 SEED = int(os.environ.get("MAILDESK_SEED", "7"))
 
 
@@ -74,6 +74,7 @@ def plan(chance: random.Random) -> Iterator[str]:
     yield from events
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900 if IS_FULL else 60)
 async def test_what_is_stored_is_the_mailbox_whatever_happens_meanwhile(
     store: Store, tmp_path: Path

@@ -253,6 +253,7 @@ def keep(folder: Path, content: bytes) -> None:
     deliver(folder, content)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900 if IS_FULL else 120)
 async def test_none_leaves_twice_none_is_lost_and_what_is_unclear_is_cleared_up(
     rush: Rush,

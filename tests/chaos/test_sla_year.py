@@ -462,6 +462,7 @@ def outages(random: Random) -> list[tuple[datetime, datetime]]:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(3000)
 @pytest.mark.parametrize("has_outages", [True, False] if IS_FULL else [True])
 async def test_a_year_of_rungs_is_exactly_what_was_promised(
