@@ -41,6 +41,7 @@ def orphaned(yard: Yard, worker: int, at: float) -> list[float]:
     ]
 
 
+@pytest.mark.slow
 async def test_killed_workers_lose_nothing(yard: Yard) -> None:
     await start(yard)
     kills: list[tuple[int, float]] = []

@@ -281,6 +281,7 @@ async def test_nothing_is_lost_while_mail_comes_and_flags_change_all_the_time(ro
     assert set(found) == set(names)
 
 
+@pytest.mark.slow
 async def test_many_old_mails_are_read_in_reasonable_time(root: Path) -> None:
     for number in range(20_000):
         (root / "cur" / f"{number}.host:2,S").write_bytes(b"mail")

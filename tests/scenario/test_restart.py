@@ -37,6 +37,7 @@ async def until(is_so: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 async def test_killed_during_the_feed_every_mail_is_a_ticket_once(tmp_path: Path) -> None:
     data = tmp_path / "var"

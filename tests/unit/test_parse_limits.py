@@ -244,6 +244,7 @@ SIZE = 1_000_000 if os.environ.get("MAILDESK_CHAOS") == "full" else 300_000
 GROUPS = 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", range(GROUPS))
 async def test_a_hostile_mail_takes_a_second_or_is_quarantined(group: int) -> None:
     """Quadratic steps would take minutes. Seconds of the processor, so that other work on the
