@@ -432,11 +432,11 @@ async def test_a_step_that_stops_asking_ends_the_process(
 
 
 async def test_a_step_whose_slots_are_all_busy_is_not_stuck(queue: RedisQueue, dead: Dead) -> None:
-    work = Work(1.5)
+    work = Work(4.5)
     await put(queue, 1)
-    runner = Runner(queue, {TRIAGE: Service(work, slots=1)}, dead, stall=0.5, grace=0)
+    runner = Runner(queue, {TRIAGE: Service(work, slots=1)}, dead, stall=1.5, grace=0)
     task = asyncio.create_task(runner.run())
-    await until(lambda: work.ended == [1])
+    await until(lambda: work.ended == [1], seconds=15)
     assert not task.done()
     runner.stop()
     await task

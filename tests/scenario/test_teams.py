@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from bot.card import ticket_card
 from bot.chat import Gone
+from bot.teams.connect import WORKING
 from desk.engine import upgrade
 from desk.errors import Permanent, Throttled, Transient
 from desk.model import Network, ResponseState, TicketState, Verb
@@ -224,9 +225,12 @@ async def test_of_many_approvals_at_once_one_counts(office: TeamsOffice) -> None
     approve = action(card, "Approve & send")
     people = [ann, office.user("omar")] * 3
     answers = await asyncio.gather(*(user.press(approve, id) for user in people))
-    firsts = [words(answer["value"]).partition("\n")[0] for answer in answers]
-    assert sum(first.startswith("Approved by") for first in firsts) == 5
-    assert all("Undo" in words(answer["value"]) for answer in answers)
+    # who is answered after the patience that Teams has is told that the card follows
+    said = [str(words(answer["value"])) for answer in answers]
+    told = [line for line in said if WORKING not in line]
+    late = [line for line in told if line.startswith("Approved by")]
+    assert len(told) - len(late) <= 1
+    assert all("Undo" in line for line in told)
     assert (await office.scene.verbs()).count("approve") == 1
 
 
