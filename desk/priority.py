@@ -30,6 +30,7 @@ class Because(StrEnum):
     UNHAPPY = "very unhappy"
     REOPENED = "not content with our reply"
     BUMPED = "moved up by hand"
+    RESENT = "sent it again"
     LATE = "late already, and others can still be in time"
 
 

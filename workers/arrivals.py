@@ -23,7 +23,7 @@ from desk.model import (
     TicketState,
     Verb,
 )
-from desk.priority import MOST
+from desk.priority import MOST, Because, with_boost
 from desk.ranking import ranked
 from mail.duplicates import RESEND_WINDOW, is_copy
 from mail.threads import ancestors, belongs
@@ -31,7 +31,8 @@ from mail.threads import ancestors, belongs
 SUBJECT_DAYS = 14
 """A reply without references joins a ticket of the same subject and sender not older than this."""
 
-RESENT = ("sent it again", 15)
+RESENT = 15
+"""Minutes that a mail sent again is worth, however often."""
 DONE = (TicketState.WAITING, TicketState.CLOSED)
 
 
@@ -158,7 +159,7 @@ async def _take_resend(change: Change, mail: Received, first: Email) -> Ticket:
         await change.receive(ticket, mail, Relation.MAIL, original)
         return await change.ticket(ticket.id)
     await change.receive(ticket, mail, Relation.RESEND, original)
-    boosts = (*ticket.boosts, RESENT)
+    boosts = with_boost(ticket.boosts, Because.RESENT, RESENT)
     return await ranked(change, ticket, boosts, Verb.RESEND, MOST)
 
 

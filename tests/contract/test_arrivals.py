@@ -121,9 +121,10 @@ async def test_who_sends_it_again_comes_earlier_and_keeps_the_draft(any_store: S
     await drafted(any_store, TicketId(2), (await any_store.view(TicketId(2))).email.id, "Hello")
     before = await any_store.view(TicketId(2))
     await here.arrive(raw_mail("Scanner", TEXT, "<2@lindqvist.example>"), minutes=60)
+    await here.arrive(raw_mail("Scanner", TEXT, "<3@lindqvist.example>"), minutes=90)
     after = await any_store.view(TicketId(2))
-    assert await here.relations() == ["mail", "mail", "resend"]
-    assert (after.mails, after.resends, after.email.id) == (2, 1, before.email.id)
+    assert await here.relations() == ["mail", "mail", "resend", "resend"]
+    assert (after.mails, after.resends, after.email.id) == (3, 2, before.email.id)
     assert after.response is not None
     assert after.response.state is ResponseState.DRAFT
     assert after.ticket.boosts == (*before.ticket.boosts, ("sent it again", 15))
