@@ -19,7 +19,7 @@ from bot.board import Board
 from bot.commands import Commands
 from bot.identity import Identity
 from bot.slack.follow import Follow
-from bot.slack.forms import Forms
+from bot.slack.forms import PATIENCE, Forms
 from bot.slack.listeners import Ack, Listeners
 from bot.slack.modal import INSTRUCTION, REPLY
 from bot.slack.people import People
@@ -59,6 +59,7 @@ class Slack:
         board: Board,
         identity: Identity,
         zone: ZoneInfo,
+        patience: float = PATIENCE,
     ) -> None:
         from slack_sdk.web.async_client import AsyncWebClient
 
@@ -72,16 +73,20 @@ class Slack:
         self.chat = SlackChat(self._client, self._threads.put, zone)
         people = People(self._client, identity)
         self._follow = Follow(board)
-        forms = Forms(self._client, people, store, actions, self._follow)
+        forms = Forms(self._client, people, store, actions, self._follow, patience)
         listeners = Listeners(self.chat, people, store, actions, commands, forms, self._follow)
         self._busy: set[asyncio.Future[None]] = set()
         secret = settings.signing_secret.get_secret_value()
         self._app = build(secret, self._client, listeners, self._busy)
 
-    async def settle(self) -> None:
+    async def finish(self) -> None:
         """Until what was acknowledged is also done; Slack does not send it again."""
         if busy := set(self._busy):
             await asyncio.wait(busy, timeout=SETTLE)
+
+    async def settle(self) -> None:
+        """Finish, for good."""
+        await self.finish()
         await self._follow.stop()
 
     def routes(self) -> list[web.RouteDef]:

