@@ -13,6 +13,7 @@ from desk.errors import DeskError, Misconfigured, Refused
 from desk.model import Role, TicketId, TicketView
 from desk.priority import earlier
 from desk.settings import Settings
+from mail.oauth import Account
 from workers.queue import RedisQueue
 from workers.redis_server import find_program
 
@@ -183,10 +184,8 @@ async def check_mailbox(row: Record) -> str:
     if row["problem"]:
         raise Misconfigured(str(row["problem"]))
     if row["is_signed_in"] is False:
-        raise Misconfigured(
-            f"{row['name']} needs sign-in: python app.py mailbox add {row['kind']} --name"
-            f" {row['name']}"
-        )
+        account = Account(str(row["name"]), str(row["kind"]), str(row["address"]))
+        raise Misconfigured(f"{account.name} needs sign-in. {account.remedy}")
     return str(row["address"])
 
 

@@ -20,6 +20,7 @@ from cli.mailboxes import (
     opened_gmail,
     opened_outlook,
     password_of,
+    require_described,
 )
 from cli.output import Record
 from cli.records import mailbox_settings, opened_store
@@ -115,19 +116,27 @@ async def listed(settings: Settings) -> list[Record]:
     async with opened_store(settings) as store:
         records = {record.name: record for record in await store.mailboxes()}
         return [
-            await _row(store, given, records.get(given.name))
+            await _row(store, settings, given, records.get(given.name))
             for given in mailbox_settings(settings)
         ]
 
 
-async def _row(store: Store, given: MailboxSettings, record: Mailbox | None) -> Record:
+async def _row(
+    store: Store, settings: Settings, given: MailboxSettings, record: Mailbox | None
+) -> Record:
+    """``problem`` is what the settings lack, else what intake met when it last read it."""
+    problem = record.problem if record else ""
+    try:
+        require_described(settings, given)
+    except Misconfigured as error:
+        problem = str(error)
     return {
         "name": given.name,
         "kind": given.kind,
         "address": given.address,
         "team": given.team,
         "is_signed_in": await _is_signed_in(store, given, record),
-        "problem": record.problem if record else "",
+        "problem": problem,
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from desk.errors import Misconfigured
@@ -21,10 +22,11 @@ from mail.http import Http
 from mail.imap import ImapProvider
 from mail.imap_line import ImapAccount
 from mail.maildir import MaildirProvider
-from mail.oauth import GOOGLE, Client, Service, TokenSource, microsoft
+from mail.oauth import GOOGLE, Account, Client, Service, TokenSource, microsoft
 from mail.outlook import OutlookProvider
 from mail.provider import Provider
 from mail.quota import GMAIL, GRAPH, Quota
+from mail.reopening import ReopeningMailbox
 from mail.smtp import SmtpSender
 from mail.tokens import StoredPassword, StoredTokens
 
@@ -51,9 +53,15 @@ class Opening:
 async def opened_mailboxes(
     opening: Opening, mailboxes: Sequence[tuple[Mailbox, MailboxSettings]]
 ) -> AsyncIterator[Mapping[MailboxId, Provider]]:
+    """Each says by itself what is wrong with it, when it is used; the others go on."""
     async with AsyncExitStack() as stack:
         yield {
-            record.id: await stack.enter_async_context(opened_mailbox(opening, record, given))
+            record.id: await stack.enter_async_context(
+                ReopeningMailbox(
+                    partial(opened_mailbox, opening, record, given),
+                    is_read_anew=given.kind == "imap",
+                )
+            )
             for record, given in mailboxes
         }
 
@@ -114,7 +122,8 @@ async def _signed_in(
 ) -> AsyncIterator[tuple[TokenSource, Http]]:
     tokens = StoredTokens(opening.store, record.id)
     async with Http(timeout=REQUEST_SECONDS) as http:
-        source = TokenSource(given.name, client, tokens, http, opening.store.clock)
+        account = Account(given.name, given.kind, given.address)
+        source = TokenSource(account, client, tokens, http, opening.store.clock)
         try:
             yield source, http
         finally:
@@ -126,6 +135,19 @@ async def password_of(opening: Opening, record: Mailbox, given: MailboxSettings)
     return (
         given.password.get_secret_value() or await StoredPassword(opening.store, record.id).load()
     )
+
+
+def require_described(settings: Settings, given: MailboxSettings) -> None:
+    """Raises Misconfigured when the settings do not say enough to open it. Opens nothing."""
+    match given.kind:
+        case "maildir" if given.folder is None:
+            raise Misconfigured(f"The mailbox {given.name} needs its folder in the settings")
+        case "imap":
+            imap_of(given, "")
+        case "gmail":
+            google_client(settings)
+        case "outlook":
+            microsoft_client(settings, is_shared=bool(given.user))
 
 
 def google_client(settings: Settings) -> Client:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from desk.errors import Misconfigured, Permanent, Refused
+from mail.bearer import Token
 from mail.checkup import Try, encrypted, reaching
 from mail.gmail_api import GmailApi
-from mail.graph import Graph, Token
+from mail.graph import Graph
 
 ABSENT = "/messages/AAMkAGE1M2IyNGNmLTI5MTktNDUyZi1iOTVl/send"
 """No mail has this id. Graph looks at the rights first, so the answer tells them."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -19,15 +18,16 @@ from typing import Any
 from desk.errors import Transient
 from mail.gmail_api import GmailApi, Gone
 from mail.gmail_checkpoint import Checkpoint
+from mail.gmail_sent import SentMail
 from mail.provider import MAIL_BYTES, NOWHERE, PAGE_BYTES, Arrival, Origin, Page
 
 AT_ONCE = 5
-TRIES = 5  # of a mail that alone cannot be read, until we go on without it
-RECENT = 30  # sent mails that are looked through where the search does not know one yet
+OTHERS = 5
+"""So many other mails must have been read before one that cannot be read is given up."""
+
 SLACK = timedelta(days=1)
 
 IGNORED = {"DRAFT", "CHAT", "SPAM", "TRASH"}
-ID_HEADERS = ("Message-ID", "X-Google-Original-Message-ID")
 
 UNREADABLE = b"""\
 Subject: (Gmail does not hand over this mail)\r
@@ -58,8 +58,8 @@ class GmailProvider:
         self._poll = poll
         self._heard = ""  # the history id up to which news were told
         self._listed: tuple[Checkpoint | None, list[Found]] = (None, [])
-        self._tries: Counter[str] = Counter()
-        self._sent: dict[str, frozenset[str]] = {}  # Message-IDs of mails looked through
+        self._failing: dict[str, int] = {}  # by mail: how many others were read since
+        self._sent = SentMail(api)
 
     async def __aenter__(self) -> GmailProvider:
         return self
@@ -201,16 +201,19 @@ class GmailProvider:
         return Arrival(found.id, raw, received, str(message.get("threadId", "")), is_sent)
 
     async def _message(self, id: str) -> dict[str, Any]:
-        """One that Gmail fails to hand over again and again, while it knows it well, is shown
-        without its text: it must not hold up those behind it."""
+        """One that Gmail fails to hand over again and again, though it knows it and hands over
+        others, is shown without its text: it must not hold up those behind it."""
         try:
-            return await self._api.message(id, "raw")
+            message = await self._api.message(id, "raw")
         except Transient:
-            message = await self._api.message(id, "minimal")
-            self._tries[id] += 1
-            if self._tries[id] < TRIES:
+            others = self._failing.setdefault(id, 0)
+            if others < OTHERS:
                 raise
-            return message
+            return await self._api.message(id, "minimal")
+        self._failing.pop(id, None)
+        for failing in self._failing:
+            self._failing[failing] += 1
+        return message
 
     # Waiting
 
@@ -235,7 +238,7 @@ class GmailProvider:
             self._heard = ""
             return True
         self._heard = str(answer["historyId"])
-        return any(True for _ in _named(answer))
+        return "nextPageToken" in answer or any(True for _ in _named(answer))
 
     # Sending
 
@@ -249,38 +252,7 @@ class GmailProvider:
             await self._api.send(mime, "")
 
     async def find_sent(self, message_id: str) -> bool:
-        """By the search, and where that does not know it (yet) in the newest sent mails: Gmail may
-        file a mail under an id of its own and keeps ours beside it."""
-        wanted = message_id.strip()
-        if len(wanted) < 3:
-            return False
-        sent = [("labelIds", "SENT"), ("includeSpamTrash", "true")]
-        if not any(sign.isspace() for sign in wanted):
-            query = ("q", f"rfc822msgid:{wanted.strip('<>')}")
-            if await self._holds(await self._api.listed([*sent, query]), wanted):
-                return True
-        recent = await self._api.listed([*sent, ("maxResults", str(RECENT))])
-        return await self._holds(recent, wanted)
-
-    async def _holds(self, listed: dict[str, Any], wanted: str) -> bool:
-        ids = [str(one["id"]) for one in listed.get("messages", ())][:RECENT]
-        for id in ids:
-            if wanted in await self._message_ids(id):
-                return True
-        return False
-
-    async def _message_ids(self, id: str) -> frozenset[str]:
-        if id not in self._sent:
-            try:
-                message = await self._api.message(id, "metadata", *ID_HEADERS)
-            except Gone:
-                return frozenset()
-            headers = message.get("payload", {}).get("headers", ())
-            names = {name.lower() for name in ID_HEADERS}
-            self._sent[id] = frozenset(
-                str(one["value"]).strip() for one in headers if one["name"].lower() in names
-            )
-        return self._sent[id]
+        return await self._sent.holds(message_id)
 
 
 def _named(answer: dict[str, Any]) -> Iterator[Found]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import quote
 
 from desk.errors import Ambiguous, Misconfigured, Permanent, Throttled, Transient
 from desk.ports import Clock, SystemClock
+from mail.bearer import Token
 from mail.http import Answer, Http
 from mail.quota import Quota
 
@@ -27,16 +28,6 @@ class Gone(Permanent):
 
 class SyncLost(Permanent):
     """The place in the changes of a folder is known no longer: read the folder anew."""
-
-
-class Token(Protocol):
-    """Where access tokens come from; mail.oauth.TokenSource is one."""
-
-    async def __call__(self) -> str: ...
-
-    async def renewed(self, refused: str) -> str:
-        """Another one than ``refused``."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +152,7 @@ def _failure(answer: Answer, pause: float, is_final: bool) -> Exception:
         return SyncLost(f"Outlook forgot the place in a folder ({said})")
     if status == 429:
         return Throttled(f"Outlook asks for a pause ({said})", pause)
-    if status < 500:
+    if status < 500 and status != 408:
         return _refusal(status, said)
     unavailable = f"Outlook is not available ({said})"
     if is_final:

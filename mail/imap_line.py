@@ -10,10 +10,10 @@ from datetime import timedelta
 from typing import Literal, TypeVar
 
 from desk.errors import Transient
+from mail.bearer import Token
 from mail.imap_client import ImapClient, LoginRefused
 from mail.imap_connection import Tls
 from mail.imap_seat import PATIENCE, UNUSED, Seat, Seats
-from mail.smtp import Token
 
 T = TypeVar("T")
 

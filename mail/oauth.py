@@ -6,6 +6,7 @@ RFC 6749 (OAuth 2.0), with refresh tokens that may change at each renewal (§6).
 from __future__ import annotations
 
 import asyncio
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -82,6 +83,22 @@ class Client:
 
 
 @dataclass(frozen=True, slots=True)
+class Account:
+    """A mailbox that somebody signs in, in the words of the command that does it."""
+
+    name: str
+    kind: str
+    address: str
+
+    @property
+    def remedy(self) -> str:
+        return (
+            f"Sign in to {self.address} with `python app.py mailbox add {self.kind} --name"
+            f" {shlex.quote(self.name)}`"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class SignIn:
     """What a person's sign-in gave us. ``renewing_until``: somebody renews it until then at most.
     ``is_ended``: the service does not accept it any more; only a person can sign in again."""
@@ -106,12 +123,13 @@ class Tokens(Protocol):
 
 
 class TokenSource:
-    """``await source()`` is a token that is good for a while. ``mailbox`` is for sentences."""
+    """mail.bearer.Token: ``await source()`` is a token that is good for a while. ``account`` is
+    for sentences."""
 
     def __init__(
-        self, mailbox: str, client: Client, tokens: Tokens, http: Http, clock: Clock
+        self, account: Account, client: Client, tokens: Tokens, http: Http, clock: Clock
     ) -> None:
-        self._mailbox = mailbox
+        self._account = account
         self._client = client
         self._tokens = tokens
         self._http = http
@@ -119,7 +137,7 @@ class TokenSource:
         self._turn = asyncio.Lock()
         self._known: SignIn | None = None
         self._unsaved: SignIn | None = None
-        self._flight: asyncio.Task[str] | None = None
+        self._flights: set[asyncio.Task[str]] = set()
 
     async def __call__(self) -> str:
         """Raises Misconfigured when a person must sign in, Transient when the service is away."""
@@ -133,15 +151,17 @@ class TokenSource:
         return await self._shared(refused)
 
     async def close(self) -> None:
-        """A renewal under way is ended: a new refresh token must not get lost."""
-        if self._flight is not None:
-            await asyncio.wait([self._flight])
+        """Renewals under way are ended: a new refresh token must not get lost."""
+        if self._flights:
+            await asyncio.wait(self._flights)
 
     async def _shared(self, refused: str) -> str:
         """One flight at a time, which goes on when whoever asked is cancelled."""
         async with self._turn:
-            self._flight = asyncio.create_task(self._found(refused))
-            return await asyncio.shield(self._flight)
+            flight = asyncio.create_task(self._found(refused))
+            self._flights.add(flight)
+            flight.add_done_callback(self._flights.discard)
+            return await asyncio.shield(flight)
 
     async def _found(self, refused: str) -> str:
         loop = asyncio.get_running_loop()
@@ -159,7 +179,7 @@ class TokenSource:
                     return await self._renewed(_next(claimed), is_good)
                 continue  # somebody was faster
             if loop.time() > deadline:
-                raise Transient(f"The sign-in of {self._mailbox} is being renewed elsewhere")
+                raise Transient(f"The sign-in of {self._account.name} is being renewed elsewhere")
             await asyncio.sleep(0.05 + 0.2 * _chance())
 
     async def _stored(self) -> SignIn:
@@ -167,7 +187,7 @@ class TokenSource:
             await self._keep(self._unsaved)
         self._known = known = await self._tokens.load()
         if known is None:
-            raise Misconfigured(f"{self._mailbox} is not signed in: {self._remedy}")
+            raise Misconfigured(f"{self._account.name} is not signed in. {self._account.remedy}")
         if known.is_ended:
             raise Misconfigured(self._ended)
         return known
@@ -200,14 +220,10 @@ class TokenSource:
 
     @property
     def _ended(self) -> str:
-        service = self._client.service.name
         return (
-            f"{self._mailbox} needs sign-in: {service} does not accept it any more. {self._remedy}"
+            f"{self._account.name} needs sign-in: {self._client.service.name} does not accept it"
+            f" any more. {self._account.remedy}"
         )
-
-    @property
-    def _remedy(self) -> str:
-        return "Sign in with `python app.py mailbox add`"
 
 
 class SignInEnded(Misconfigured):

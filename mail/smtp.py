@@ -11,12 +11,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from email.utils import parseaddr
-from typing import Literal, Protocol
+from typing import Literal
 
 import aiosmtplib
 from aiosmtplib import SMTP, SMTPResponse
 
 from desk.errors import Ambiguous, Misconfigured, Permanent, Transient
+from mail.bearer import Token
 
 Tls = Literal["none", "starttls", "tls"]
 
@@ -25,16 +26,6 @@ EHLO_NAME = "[127.0.0.1]"
 UNSAFE = re.compile(r"[\x00-\x20\x7f<>]")
 LINE_END = re.compile(rb"\r\n|\r|\n")
 LEADING_DOT = re.compile(rb"(?m)^\.")
-
-
-class Token(Protocol):
-    """Yields OAuth access tokens (mail.oauth)."""
-
-    async def __call__(self) -> str: ...
-
-    async def renewed(self, refused: str) -> str:
-        """Another one than ``refused``, which the server did not take."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,7 @@ from mail.bucket import LocalLimits
 from mail.gmail import GmailProvider
 from mail.gmail_api import GmailApi
 from mail.http import Http
-from mail.oauth import GOOGLE, Client, SignIn, Tokens, TokenSource
+from mail.oauth import GOOGLE, Account, Client, SignIn, Tokens, TokenSource
 from mail.quota import GMAIL, Patience, Quota
 from tests.doubles.emulate import emulator
 from tests.doubles.fault_proxy import FaultProxy, Reply
@@ -298,7 +298,8 @@ async def gmail_provider(
     patience = Patience(tries=tries, base=0.02, cap=0.1, budget=10)
     kept = tokens or HeldTokens(SignIn(refresh=google.refresh_token()))
     async with Http(seconds) as http:
-        source = TokenSource(google.address, google.client, kept, http, now)
+        account = Account(google.address, "gmail", google.address)
+        source = TokenSource(account, google.client, kept, http, now)
         quota = Quota(google.address, GMAIL, limits or LocalLimits(), now, patience)
         api = GmailApi(google.address, google.proxy.url, source, quota, http, now)
         async with GmailProvider(api, timedelta(days=backfill_days), poll=0.1) as provider:

@@ -19,9 +19,10 @@ from typing import Any
 from aiohttp import web
 
 from desk.ports import Clock
+from mail.bearer import Token
 from mail.bucket import LocalLimits
 from mail.graph import Graph as Calls
-from mail.graph import GraphAccount, Token
+from mail.graph import GraphAccount
 from mail.http import Http
 from mail.outlook import OutlookProvider
 from mail.quota import GRAPH, Quota

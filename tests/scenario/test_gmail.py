@@ -275,7 +275,31 @@ async def test_one_mail_that_gmail_cannot_hand_over_does_not_hold_up_the_others(
     assert found == ["Question 0", "(Gmail does not hand over this mail)", "Question 2"]
 
 
+async def test_while_gmail_hands_over_no_mail_none_is_given_up(house: House) -> None:
+    google = house.google
+    for number in range(3):
+        google.deliver(mail(number))
+    google.proxy.faults = [Fault("format=raw", refusal(500, "backendError", "Backend error"))]
+    async with gmail_provider(google, tries=1) as provider:
+        for _ in range(8):
+            with pytest.raises(Transient):
+                await provider.fetch("")
+        google.proxy.faults = []
+        assert numbers(await provider.fetch("")) == [0, 1, 2]
+
+
 # -- waiting
+
+
+async def test_news_behind_a_page_of_others_changes_is_told(house: House) -> None:
+    google = house.google
+    async with gmail_provider(google) as provider:
+        await provider.fetch("")
+        google.page_size = 2
+        for number in range(3):
+            google.deliver(mail(number), "STARRED")
+        google.deliver(mail(3))
+        assert await provider.wait(5)
 
 
 async def test_waiting_costs_little_and_an_expired_history_is_news(house: House) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.mailboxes import Opening, opened_mailboxes
+from cli.mailboxes import Opening, opened_mailbox
 from desk.errors import Misconfigured, Transient
 from desk.model import Mailbox, MailboxId
 from desk.settings import MailboxSettings, Settings
@@ -376,7 +376,7 @@ async def test_a_maildir_of_somebody_else_keeps_its_rights(tmp_path: Path, store
     (folder / "new").chmod(0o770)  # the group of the program that delivers
     given = MailboxSettings(name="support", address="support@lanewright.example", folder=folder)
     record = Mailbox(MailboxId(1), given.name, given.address, "maildir")
-    async with opened_mailboxes(opening(store), [(record, given)]):
+    async with opened_mailbox(opening(store), record, given):
         assert (folder / "new").stat().st_mode & 0o777 == 0o770
         assert (folder / "cur").is_dir()
 
@@ -387,7 +387,7 @@ async def test_a_maildir_that_cannot_be_made_is_told(tmp_path: Path, store: Stor
     given = MailboxSettings(name="support", address="support@lanewright.example", folder=folder)
     record = Mailbox(MailboxId(1), given.name, given.address, "maildir")
     with pytest.raises(Misconfigured, match="folder of the mailbox support"):
-        async with opened_mailboxes(opening(store), [(record, given)]):
+        async with opened_mailbox(opening(store), record, given):
             pass
 
 

@@ -15,11 +15,13 @@ from desk.errors import DeskError, Misconfigured, Refused, Transient
 from desk.model import MailboxId
 from desk.store import Store
 from mail.http import Http
-from mail.oauth import LEASE, Client, SignIn, TokenSource
+from mail.oauth import LEASE, Account, Client, SignIn, TokenSource
 from mail.sign_in import sign_in
 from mail.tokens import StoredTokens
 from tests.doubles.desk import FastClock
 from tests.doubles.oauth import OAuthServer, oauth_server
+
+SUPPORT = Account("support", "gmail", "support@example.com")
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ class Worker:
 
     def __init__(self, store: Store, id: MailboxId, server: OAuthServer, http: Http) -> None:
         self.tokens = StoredTokens(store, id)
-        self.source = TokenSource("support", server.client, self.tokens, http, store.clock)
+        self.source = TokenSource(SUPPORT, server.client, self.tokens, http, store.clock)
 
 
 async def workers(store: Store, server: OAuthServer, http: Http, count: int) -> list[Worker]:
@@ -157,6 +159,26 @@ async def test_a_renewal_goes_on_when_whoever_asked_is_cancelled(
     assert server.live[(await stored(worker)).refresh]
 
 
+async def test_a_process_that_ends_waits_for_every_renewal_that_goes_on(
+    store: Store, clock: FastClock, server: OAuthServer, http: Http
+) -> None:
+    """Whoever asked went away, and somebody else was given the token that is still good."""
+    [worker] = await workers(store, server, http, 1)
+    old = await worker.source()
+    clock.forward(seconds=3600 - 60)
+    server.delay = 0.4
+    asking = asyncio.create_task(worker.source())
+    await asyncio.sleep(0.1)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert await worker.source() == old
+    await worker.source.close()
+    fresh = await stored(worker)
+    assert fresh.access != old
+    assert server.live[fresh.refresh]
+
+
 # -- what can go wrong
 
 
@@ -165,8 +187,11 @@ async def test_a_sign_in_that_has_ended_says_so_and_asks_no_more_until_somebody_
 ) -> None:
     one, two = await workers(store, server, http, 2)
     server.live.clear()
+    remedy = (
+        r"Sign in to support@example\.com with `python app\.py mailbox add gmail --name support`"
+    )
     for worker in (one, two, one):
-        with pytest.raises(Misconfigured, match="support needs sign-in"):
+        with pytest.raises(Misconfigured, match=f"support needs sign-in: .*{remedy}"):
             await worker.source()
     assert len(server.requests) == 1
     await one.tokens.replace(SignIn(refresh=server.refresh_token()))
@@ -177,7 +202,7 @@ async def test_a_mailbox_that_nobody_signed_in_says_so(
     store: Store, server: OAuthServer, http: Http
 ) -> None:
     worker = Worker(store, await mailbox_of(store), server, http)
-    with pytest.raises(Misconfigured, match="support is not signed in"):
+    with pytest.raises(Misconfigured, match=r"support is not signed in\. .*mailbox add gmail"):
         await worker.source()
 
 

@@ -14,7 +14,7 @@ import pytest
 from desk.errors import Misconfigured, Throttled, Transient
 from desk.ports import SystemClock
 from mail.http import Http
-from mail.oauth import Client, SignIn, TokenSource, microsoft
+from mail.oauth import Account, Client, SignIn, TokenSource, microsoft
 from tests.doubles.graph import Fault, Graph, graph
 from tests.doubles.graph_reader import Reader, expected, fill
 from tests.services import free_port
@@ -120,7 +120,8 @@ async def test_a_sign_in_is_renewed_while_pages_are_read(service: Graph) -> None
     tokens = Kept(SignIn(refresh="refresh-0"))
     identity = replace(microsoft("common"), token_url=f"{service.url}/common/oauth2/v2.0/token")
     async with Http() as http:
-        source = TokenSource("desk", Client(identity, "app"), tokens, http, SystemClock())
+        account = Account("desk", "outlook", "desk@contoso.example")
+        source = TokenSource(account, Client(identity, "app"), tokens, http, SystemClock())
         async with service.opened(source) as provider:
             reader = Reader(provider, (page := await provider.fetch("", 4)).checkpoint)
             reader.kept = {arrival.key: arrival for arrival in page.arrivals}
