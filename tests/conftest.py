@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from desk.engine import upgrade
 from desk.store import Store
+from tests.doubles.databases import (
+    TEMPLATE,
+    copied_file,
+    new_database,
+    new_template,
+    url_of_file,
+)
 from tests.doubles.desk import FastClock, new_vault
 from tests.doubles.google import emulated_gmail
 from tests.doubles.postgres import postgres
@@ -32,6 +38,21 @@ def postgres_socket() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
+def postgres_template(postgres_socket: Path) -> str:
+    with ThreadPoolExecutor(1) as thread:  # beside the event loop of the test that asks first
+        thread.submit(asyncio.run, new_template(postgres_socket)).result()
+    return TEMPLATE
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("template") / "desk.db"
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, upgrade(url_of_file(file))).result()
+    return file
+
+
+@pytest.fixture(scope="session")
 def gmail_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with emulated_gmail(tmp_path_factory.mktemp("gmail")) as url:
         yield url
@@ -43,11 +64,14 @@ def clock() -> FastClock:
 
 
 @pytest.fixture
-async def store(tmp_path: Path, clock: FastClock) -> AsyncIterator[Store]:
-    """On SQLite, in a file."""
-    url = f"sqlite+aiosqlite:///{tmp_path / 'desk.db'}"
-    await upgrade(url)
-    async with Store.open(url, new_vault(tmp_path), clock) as opened:
+def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
+    """Of a new database in the test's own folder."""
+    return copied_file(sqlite_template, tmp_path / "desk.db")
+
+
+@pytest.fixture
+async def store(tmp_path: Path, sqlite_url: str, clock: FastClock) -> AsyncIterator[Store]:
+    async with Store.open(sqlite_url, new_vault(tmp_path), clock) as opened:
         yield opened
 
 
@@ -57,23 +81,12 @@ async def any_store(
 ) -> AsyncIterator[Store]:
     """The same test on both databases."""
     if request.param == "sqlite":
-        url = f"sqlite+aiosqlite:///{tmp_path / 'desk.db'}"
+        url: str = request.getfixturevalue("sqlite_url")
     else:
-        url = await new_database(request.getfixturevalue("postgres_socket"))
-    await upgrade(url)
+        socket = request.getfixturevalue("postgres_socket")
+        url = await new_database(socket, request.getfixturevalue("postgres_template"))
     async with Store.open(url, new_vault(tmp_path), clock) as opened:
         yield opened
-
-
-async def new_database(socket: Path) -> str:
-    name = f"desk_{uuid4().hex[:12]}"
-    server = create_async_engine(
-        f"postgresql+asyncpg://app@/postgres?host={socket}", isolation_level="AUTOCOMMIT"
-    )
-    async with server.connect() as connection:
-        await connection.execute(text(f"CREATE DATABASE {name}"))
-    await server.dispose()
-    return f"postgresql+asyncpg://app@/{name}?host={socket}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -39,8 +39,8 @@ from desk.model import (
 )
 from desk.store import Store
 from mail.maildir import deliver
-from tests.conftest import new_database
 from tests.doubles.crew import CHANNEL, OWN, FileWall, Post, Worker
+from tests.doubles.databases import new_database
 from tests.doubles.desk import classified, mail, new_vault, received, review
 from tests.doubles.redis import RealRedis
 from tests.doubles.smtp_fates import AMBIGUOUS, FINAL, PASSING, Fate, Fates

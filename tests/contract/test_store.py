@@ -28,7 +28,7 @@ from desk.model import (
 )
 from desk.store import Store
 from desk.tables import audit_heads, audit_logs, emails, metadata, responses, tickets
-from tests.conftest import new_database
+from tests.doubles.databases import new_database
 from tests.doubles.desk import START, FastClock, classified, mail, new_vault, received, scene
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from desk.engine import upgrade
 from tests.doubles.desk import FastClock, new_vault
 from tests.doubles.slack import SlackDoor, emulated, slack_door
 from tests.doubles.slack_office import Office, SlowStore, slack_office
@@ -26,10 +25,8 @@ async def door(slack_emulator: str) -> AsyncIterator[SlackDoor]:
 
 
 @pytest.fixture
-async def slow_store(tmp_path: Path, clock: FastClock) -> AsyncIterator[SlowStore]:
-    url = f"sqlite+aiosqlite:///{tmp_path / 'desk.db'}"
-    await upgrade(url)
-    async with SlowStore.open(url, new_vault(tmp_path), clock) as opened:
+async def slow_store(tmp_path: Path, sqlite_url: str, clock: FastClock) -> AsyncIterator[SlowStore]:
+    async with SlowStore.open(sqlite_url, new_vault(tmp_path), clock) as opened:
         yield opened
 
 

@@ -27,7 +27,6 @@ from bot.console.connect import NO_SESSION, SCRIPT, Console
 from bot.console.hub import LocalHub, RedisHub
 from bot.console.session import Sessions
 from desk.actions import Actions
-from desk.engine import upgrade
 from desk.errors import Misconfigured, Transient
 from desk.files import MAX_BYTES
 from desk.model import ResponseState, Role, TicketId, TicketState, User, Verb
@@ -124,11 +123,9 @@ def scripts(tmp_path: Path) -> Path:
 
 
 @pytest_asyncio.fixture
-async def desk(tmp_path: Path, scripts: Path) -> AsyncIterator[Desk]:
-    url = f"sqlite+aiosqlite:///{tmp_path / 'desk.db'}"
-    await upgrade(url)
+async def desk(tmp_path: Path, sqlite_url: str, scripts: Path) -> AsyncIterator[Desk]:
     clock = FastClock()
-    async with Store.open(url, new_vault(tmp_path), clock) as store:
+    async with Store.open(sqlite_url, new_vault(tmp_path), clock) as store:
         made = await scene(store)
         commands = Commands(store, made.actions)
         console = Console(store, made.actions, commands, LocalHub(), scripts, ("desk.example",))

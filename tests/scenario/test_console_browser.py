@@ -17,7 +17,6 @@ from aiohttp import web
 from bot.commands import Commands
 from bot.console.connect import Console
 from bot.console.hub import LocalHub
-from desk.engine import upgrade
 from desk.mails import Received
 from desk.model import Draft, Envelope, ResponseState, Ticket, Urgency, User, Verb
 from desk.store import Store
@@ -98,14 +97,15 @@ class Served:
 
 
 @pytest_asyncio.fixture
-async def served(tmp_path: Path) -> AsyncIterator[Served]:
+async def served(tmp_path: Path, sqlite_url: str) -> AsyncIterator[Served]:
     chromium = need("chromium")
     need_file(SCRIPTS / "adaptivecards.min.js", "run  make setup")
     from playwright.async_api import async_playwright
 
-    url = f"sqlite+aiosqlite:///{tmp_path / 'desk.db'}"
-    await upgrade(url)
-    async with Store.open(url, new_vault(tmp_path)) as store, async_playwright() as playwright:
+    async with (
+        Store.open(sqlite_url, new_vault(tmp_path)) as store,
+        async_playwright() as playwright,
+    ):
         made = await scene(store)
         commands = Commands(store, made.actions)
         console = Console(store, made.actions, commands, LocalHub(), SCRIPTS)

@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import event
 
 from cli.parts import Grave
-from desk.engine import upgrade
 from desk.errors import Permanent, Refused, Transient
 from desk.letter_office import LetterOffice
 from desk.model import Step, TicketId, TicketState, Verb
@@ -28,11 +27,9 @@ MANY = 12
 
 
 @pytest.fixture
-async def hasty(tmp_path: Path, clock: FastClock) -> AsyncIterator[Store]:
+async def hasty(tmp_path: Path, sqlite_url: str, clock: FastClock) -> AsyncIterator[Store]:
     """A store that does not wait for a locked database."""
-    url = f"sqlite+aiosqlite:///{tmp_path / 'desk.db'}"
-    await upgrade(url)
-    async with Store.open(f"{url}?timeout=0.05", new_vault(tmp_path), clock) as opened:
+    async with Store.open(f"{sqlite_url}?timeout=0.05", new_vault(tmp_path), clock) as opened:
         yield opened
 
 

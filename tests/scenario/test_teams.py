@@ -14,7 +14,6 @@ import pytest_asyncio
 from bot.card import ticket_card
 from bot.chat import Gone
 from bot.teams.connect import WORKING
-from desk.engine import upgrade
 from desk.errors import Permanent, Throttled, Transient
 from desk.model import Network, ResponseState, TicketState, Verb
 from desk.store import Store
@@ -409,11 +408,11 @@ async def test_other_invokes_are_declined(office: TeamsOffice) -> None:
     assert status == 501
 
 
-async def test_a_slow_database_keeps_nobody_waiting(tmp_path: Path, clock: FastClock) -> None:
-    url = f"sqlite+aiosqlite:///{tmp_path / 'slow.db'}"
-    await upgrade(url)
+async def test_a_slow_database_keeps_nobody_waiting(
+    tmp_path: Path, sqlite_url: str, clock: FastClock
+) -> None:
     async with (
-        SlowStore.open(url, new_vault(tmp_path), clock) as slow,
+        SlowStore.open(sqlite_url, new_vault(tmp_path), clock) as slow,
         teams_office(slow, patience=0.1) as office,
     ):
         assert isinstance(slow, SlowStore)
