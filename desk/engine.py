@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from desk.errors import Misconfigured, Transient
 
 POOL: dict[str, Any] = {"pool_size": 10, "pool_pre_ping": True}
-SQLITE: dict[str, Any] = {"connect_args": {"timeout": 30}}
-"""Seconds to wait for another writer, unless the URL says ``?timeout=``."""
+PATIENCE = 30
+"""Seconds to wait for other writers, unless the URL of an SQLite file says ``?timeout=``."""
+SQLITE: dict[str, Any] = {"connect_args": {"timeout": PATIENCE}}
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -57,6 +58,28 @@ def _begin_sqlite(connection: Connection) -> None:
     """
     writes = connection.get_execution_options().get("writes", False)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+class Turns:
+    """Those of this process who write wait for each other in their order, and meanwhile take no
+    connection from those who read. SQLite would let them wait too, but whoever waited longest asks
+    least often (sqlite3_busy_timeout sleeps longer each time) and may never be next.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        is_sqlite = engine.dialect.name == "sqlite"
+        self._free = asyncio.Semaphore(1 if is_sqlite else POOL["pool_size"] // 2)
+        self._patience = float(str(engine.url.query.get("timeout", PATIENCE)))
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Raises TimeoutError when it does not come."""
+        async with asyncio.timeout(self._patience):
+            await self._free.acquire()
+        try:
+            yield
+        finally:
+            self._free.release()
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from desk import audit, dead_letters, ranking, records, sla_records
 from desk.auditor import Finding, audited
 from desk.change import Change
-from desk.engine import create_engine, translated
+from desk.engine import Turns, create_engine, translated
 from desk.errors import Permanent
 from desk.failpoints import failpoint
 from desk.model import (
@@ -75,6 +75,7 @@ class Store:
         promises: Policies = DEFAULT,
     ) -> None:
         self.engine = engine
+        self._turns = Turns(engine)
         self.promises = promises
         self.vault = vault
         self.clock = clock or SystemClock()
@@ -105,7 +106,7 @@ class Store:
     async def change(self, actor: UserId | None = None) -> AsyncIterator[Change]:
         """A write transaction by ``actor`` (None: the desk itself)."""
         with translated():
-            async with self.engine.connect() as connection:
+            async with self._turns.turn(), self.engine.connect() as connection:
                 await connection.execution_options(writes=True)
                 async with connection.begin():
                     # first, so that two that touch the same tickets cannot wait for each other
