@@ -8,17 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from desk.child import Child
 from desk.errors import Misconfigured, Transient
 from inference.patterns import Found
 
@@ -26,7 +24,8 @@ __all__ = ["Found", "Redacted", "Redactor", "merge", "restore", "substitute"]
 
 PLACEHOLDER = re.compile(r"<([A-Z][A-Z0-9_]{0,40})_([0-9]{1,6})>")
 LITERAL = "LITERAL"  # a text's own words that look like a placeholder
-ROOT = Path(__file__).resolve().parent.parent
+# Presidio skips an expression that takes longer than this: our own limit comes first.
+PATIENT = {"REGEX_TIMEOUT_SECONDS": "100000"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,24 +194,15 @@ class _Worker:
 
     def __init__(self, settings: Mapping[str, object]) -> None:
         self._settings = settings
-        self._process: asyncio.subprocess.Process | None = None
+        self._child: Child | None = None
 
     async def start(self, seconds: float) -> None:
-        if self._process is not None and self._process.returncode is None:
+        if self._child is not None and self._child.is_alive:
             return
-        code = (
-            "import sys; sys.path.insert(0, sys.argv[1]); import inference.finder as f; f.serve()"
-        )
-        # Its standard error is dropped: a library's complaint may quote the text (IbanRecognizer's
-        # does), and no log may hold that.
-        self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-P", "-c", code, str(ROOT)),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
-            # Presidio skips an expression that takes longer than this: our own limit comes first.
-            env={**os.environ, "REGEX_TIMEOUT_SECONDS": "100000"},
-        )
+        try:
+            self._child = await Child.start("inference.finder", variables=PATIENT)
+        except OSError as error:
+            raise Transient(f"No process could be started to redact: {error}.") from error
         answer = await self.ask(self._settings, seconds)
         if "error" in answer:
             await self.stop()
@@ -225,7 +215,7 @@ class _Worker:
         except TimeoutError as error:
             await self.stop()
             raise Transient(f"Redacting took longer than {seconds:.0f} s.") from error
-        except (OSError, asyncio.IncompleteReadError) as error:
+        except (OSError, EOFError) as error:
             await self.stop()
             raise Transient("The process that redacts has stopped; another one starts.") from error
         except asyncio.CancelledError:
@@ -233,25 +223,16 @@ class _Worker:
             raise
 
     async def _exchange(self, request: Mapping[str, object]) -> dict[str, Any]:
-        process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
+        if self._child is None:
             raise BrokenPipeError
-        data = json.dumps(request).encode()
-        process.stdin.write(len(data).to_bytes(4) + data)
-        await process.stdin.drain()
-        length = await process.stdout.readexactly(4)
-        answer: dict[str, Any] = json.loads(
-            await process.stdout.readexactly(int.from_bytes(length))
-        )
+        await self._child.send(json.dumps(request).encode())
+        answer: dict[str, Any] = json.loads(await self._child.receive())
         return answer
 
     async def stop(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        with suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        child, self._child = self._child, None
+        if child is not None:
+            await child.stop()
 
 
 def _typed(patterns: Mapping[str, str]) -> dict[str, str]:

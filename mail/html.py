@@ -12,8 +12,9 @@ from html import unescape
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from mail.html_tame import elements, is_tame
+
 MAX_HTML = 2_000_000
-MAX_DEPTH = 300
 MAX_TAGS = 25_000
 
 QUOTED = "\ue000"  # before a line: it stands in a quote that has no "> "
@@ -21,33 +22,16 @@ REST = "\ue001"  # a line of its own: from here on everything is quoted
 MARKS = re.compile(f"[{QUOTED}{REST}]")
 
 
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
-
-DROPPED = _names(
+DROPPED = elements(
     "head title style script noscript template svg math object embed applet audio video canvas"
     " select button input textarea meta link base iframe map area"
 )
-BLOCKS = _names(
+BLOCKS = elements(
     "address article aside body center dd details dir div dl dt fieldset figcaption figure footer"
     " form header hgroup html legend li main menu nav ol section summary table tbody tfoot thead"
     " tr ul"
 )
-SPACED = _names("p h1 h2 h3 h4 h5 h6 blockquote pre")
-VOID = _names("area base br col embed hr img input link meta param source track wbr")
-# HTML closes these itself, so an unclosed one does not nest.
-SELF_CLOSING = VOID | _names(
-    "li p td th tr thead tbody tfoot dt dd option optgroup html head body colgroup"
-)
-FORMATTING = _names("a b big code em font i nobr s small strike strong tt u")
-
-MAX_REPEATED = 300_000
-MAX_ATTRIBUTES, MANY_ATTRIBUTES = 500, 5_000
-OPENING = re.compile(r"<[a-zA-Z][^\s/>]*+")
-ATTRIBUTE = re.compile(r"[\s/]*+[^\s/>][^\s/>=]*+(?:\s*+=\s*+(?:\"[^\"]*+\"?|'[^']*+'?|[^\s>]*+))?")
-LONG_TAG = re.compile(r"[^>]{5000}")
-TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:-]{0,30})")
+SPACED = elements("p h1 h2 h3 h4 h5 h6 blockquote pre")
 HIDDEN = re.compile(
     r"display\s{0,3}:\s{0,3}none|visibility\s{0,3}:\s{0,3}hidden|mso-hide\s{0,3}:\s{0,3}all"
     r"|max-height\s{0,3}:\s{0,3}0(?![.\d]*[1-9])|(?<!-)opacity\s{0,3}:\s{0,3}0(?![.\d]*[1-9])",
@@ -85,38 +69,6 @@ def html_to_text(html: str, budget: int = MAX_TAGS) -> tuple[str, bool]:
     root = LexborHTMLParser(html).root
     text = _Walk().read(root) if root is not None else ""
     return text, is_cut
-
-
-def is_tame(html: str) -> bool:
-    """Whether building the tree takes linear time: bounded depth, few attributes in a tag, and few
-    formatting elements left open, which HTML repeats in every following block."""
-    depth = deepest = count = formats = most_formats = 0
-    for closes, name in TAG.findall(html):
-        name = name.lower()
-        count += 1
-        step = -1 if closes else 1
-        if name in FORMATTING:
-            formats = max(0, formats + step)
-            most_formats = max(most_formats, formats)
-        if name not in SELF_CLOSING:
-            depth = max(0, depth + step)
-            deepest = max(deepest, depth)
-    fits = deepest <= MAX_DEPTH and most_formats * count <= MAX_REPEATED
-    return fits and _has_few_attributes(html)
-
-
-def _has_few_attributes(html: str) -> bool:
-    """The tree compares each attribute with all before it."""
-    if html.count("=") < MANY_ATTRIBUTES and not LONG_TAG.search(html):
-        return True
-    position = 0
-    while opening := OPENING.search(html, position):
-        position, count = opening.end(), 0
-        while attribute := ATTRIBUTE.match(html, position):
-            position, count = attribute.end(), count + 1
-        if count > MAX_ATTRIBUTES:
-            return False
-    return True
 
 
 def _stripped(html: str) -> str:

@@ -9,8 +9,9 @@ from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 
 from desk.errors import DeskError, Misconfigured, Permanent, Transient
-from mail.imap_client import Expunged, ImapClient, Selected
+from mail.imap_client import ImapClient, Selected
 from mail.imap_large import read_large
+from mail.imap_session import Expunged
 from mail.imap_wire import Fetched, spell_date, spell_uids
 from mail.place import Found
 from mail.provider import PAGE_BYTES, Arrival

@@ -11,8 +11,9 @@ from typing import Literal, TypeVar
 
 from desk.errors import Transient
 from mail.bearer import Token
-from mail.imap_client import ImapClient, LoginRefused
+from mail.imap_client import ImapClient
 from mail.imap_connection import Tls
+from mail.imap_login import LoginRefused, bear, log_in
 from mail.imap_seat import PATIENCE, UNUSED, Seat, Seats
 
 T = TypeVar("T")
@@ -126,9 +127,9 @@ class Line:
         )
         try:
             if token:
-                await client.bear(account.user, token)
+                await bear(client, account.user, token)
             else:
-                await client.login(account.user, account.password)
+                await log_in(client, account.user, account.password)
         except BaseException:
             await client.logout()
             raise

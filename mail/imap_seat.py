@@ -63,6 +63,9 @@ class Seat:
         except TimeoutError as error:
             await self.give_back()
             raise Occupied(f"All {self._seats.count} connections are in use.") from error
+        except asyncio.CancelledError:
+            await self.give_back()
+            raise
         except Transient as error:
             log.warning("Connections are not counted: %s", error)
         self._until = asyncio.get_running_loop().time() + SECONDS / 2

@@ -1,6 +1,5 @@
 """The process that parses mails; mail.parse_pool starts and feeds it. The kernel ends it when one
-mail takes too long, even inside a library. A mail or an answer is bytes behind their length in
-four bytes, on standard input and output."""
+mail takes too long, even inside a library. Its messages are those of desk.child."""
 
 from __future__ import annotations
 
@@ -19,13 +18,13 @@ COPIES = 6
 """How often the bytes of a mail may be in memory at once, on top of ``memory``."""
 
 
-def serve(seconds: float, memory: int) -> None:
+def serve(seconds: str, memory: str) -> None:
     """Answers until its input ends. ``memory`` is in bytes."""
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when it is over
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold mail in clear
     try:
-        _serve(sys.stdin.buffer, sys.stdout.buffer, seconds, memory)
+        _serve(sys.stdin.buffer, sys.stdout.buffer, float(seconds), int(memory))
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
 

@@ -10,6 +10,7 @@ import pytest
 from desk.errors import Transient
 from mail.imap_client import ImapClient
 from mail.imap_line import ImapAccount
+from mail.imap_login import log_in
 from tests.doubles.dovecot import PASSWORD, dovecot
 from tests.doubles.imap_box import mail, numbers, provider, read_all
 from tests.doubles.imapd import imapd
@@ -112,7 +113,7 @@ async def test_an_imaplib_session_sees_the_same_mails_unread() -> None:
         async with provider(server) as box:
             await read_all(box)
         client = await ImapClient.connect("127.0.0.1", server.imap, "none")
-        await client.login("alice", PASSWORD)
+        await log_in(client, "alice", PASSWORD)
         selected = await client.select("INBOX", read_only=False)
         assert (selected.exists, selected.uidnext) == (3, 4)
         assert await client.uid_search(b"UNSEEN") == [1, 2, 3]

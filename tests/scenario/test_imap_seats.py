@@ -91,3 +91,21 @@ async def test_without_redis_mail_is_read_uncounted(
 def test_an_unused_connection_makes_room_before_others_give_up() -> None:
     assert imap_seat.UNUSED < imap_seat.PATIENCE
     assert issubclass(Occupied, Transient)
+
+
+async def test_who_is_called_off_while_waiting_leaves_the_seat_to_others(
+    limits: RedisLimits,
+) -> None:
+    seats = Seats("imap:one", 1, limits)
+    first, second, third = Seat(seats), Seat(seats), Seat(seats)
+    await first.take(1)
+    waiting = asyncio.create_task(second.take(30))
+    await asyncio.sleep(0.1)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    assert not second.is_taken
+    await first.give_back()
+    await third.take(1)
+    await third.give_back()
+    await second.take(1)
+    await second.give_back()

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from desk.child import ROOT
 from desk.model import Passage
 from inference.encoder import Encoder
-from inference.redact import ROOT
 from kb.articles import article, load
 from kb.evaluate import Evaluation, Row, evaluate, rank, summarise
 from kb.exact import ExactIndex

@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from desk.child import ROOT
 from desk.errors import Misconfigured, Transient
-from inference.redact import ROOT, Redactor, restore
+from inference.redact import Redactor, restore
 
 MAIL = """Hi Support,
 
