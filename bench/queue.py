@@ -22,6 +22,7 @@ from arq import create_pool
 from arq.connections import RedisSettings
 
 from bench.rivals import ours, raw, stock_arq, threads
+from desk.rules import Job
 from workers.queue import RedisQueue
 from workers.redis_server import RedisServer
 
@@ -122,7 +123,7 @@ async def latencies(url: str) -> dict[str, list[float]]:
     async with RedisQueue(url) as queue:
         await queue.ping()
         sends: dict[str, Callable[[int], Awaitable[object]]] = {
-            "ours": lambda id: queue.put(ours.STEP, id, id),
+            "ours": lambda id: queue.put(Job(ours.STEP, id, id, is_urgent=False)),
             "arq tuned": lambda id: pool.enqueue_job("work", id),
             "arq": lambda id: pool.enqueue_job("work", id),
         }

@@ -14,7 +14,7 @@ from desk.actions import Review
 from desk.errors import DeskError, Misconfigured
 from desk.model import Address, Citation, Failure, Finding, MailboxId, ParsedEmail, Step
 from desk.ports import Limits, Queue, SystemClock
-from desk.rules import Rule, read_rules
+from desk.rules import Job, Rule, read_rules
 from desk.settings import Settings, WriterSettings
 from desk.store import Store
 from inference.checks import check
@@ -180,7 +180,7 @@ async def listen(provider: Provider, mailbox: MailboxId, queue: Queue) -> None:
     while True:
         try:
             if await provider.wait(60):
-                await queue.put(Step.INTAKE, mailbox, 0.0)
+                await queue.put(Job(Step.INTAKE, mailbox, 0.0, is_urgent=False))
                 await asyncio.sleep(0.2)  # mails come in flocks
         except DeskError:
             await asyncio.sleep(5)  # what is wrong, intake writes into the mailbox's record

@@ -19,6 +19,7 @@ from cli.records import SAMPLES, first_user, opened_store, register_mailboxes
 from desk import failpoints
 from desk.metrics import Metrics
 from desk.model import Mailbox, MailboxId, Step
+from desk.rules import Job
 from desk.settings import MailboxSettings, Settings
 from desk.store import Store
 from mail.parse_pool import ParsePool
@@ -30,7 +31,7 @@ from workers.overload import Overload
 from workers.queue import RedisQueue
 from workers.redis_server import RedisServer
 from workers.runner import BatchHandler, Handler, Runner, Service
-from workers.schedule import Job, run_schedule
+from workers.schedule import Tick, run_schedule
 from workers.sending import Sending
 from workers.sweep import Sweep
 from workers.triage import Triage
@@ -226,21 +227,20 @@ def serve_mail(
     process.start(run_schedule(desk.redis, periodic(desk, providers)))
 
 
-def periodic(desk: Desk, providers: Mapping[MailboxId, Provider]) -> list[Job]:
+def periodic(desk: Desk, providers: Mapping[MailboxId, Provider]) -> list[Tick]:
     async def fetch() -> None:
-        for id in providers:
-            await desk.queue.put(Step.INTAKE, id, 0.0)
+        await desk.queue.put(*(Job(Step.INTAKE, id, 0.0, is_urgent=False) for id in providers))
 
     async def report() -> None:
-        for id in await desk.store.unreported():
-            await desk.queue.put(Step.REPORT, id, 0.0, is_urgent=True)
+        found = await desk.store.unreported()
+        await desk.queue.put(*(Job(Step.REPORT, id, 0.0, is_urgent=True) for id in found))
 
     return [
-        Job("report", 5, report),
-        Job("fetch", 20, fetch),
-        Job("sweep", 10, Sweep(desk.store, desk.queue)),
-        Job("watch", 5, Watch(desk.store, desk.queue)),
-        Job("overload", 30, Overload(desk.store, desk.queue, desk.settings.priority.weights)),
+        Tick("report", 5, report),
+        Tick("fetch", 20, fetch),
+        Tick("sweep", 10, Sweep(desk.store, desk.queue)),
+        Tick("watch", 5, Watch(desk.store, desk.queue)),
+        Tick("overload", 30, Overload(desk.store, desk.queue, desk.settings.priority.weights)),
     ]
 
 

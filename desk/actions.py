@@ -13,13 +13,12 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Protocol
 
-import structlog
-
 from desk import access, alarms, dead_letters, files, ranking
 from desk.change import Change
 from desk.delivery import deliver, give_way
-from desk.errors import Conflict, Refused, Transient
+from desk.errors import Conflict, Refused
 from desk.files import NewFile
+from desk.handing_on import hand_on
 from desk.model import (
     Address,
     Citation,
@@ -43,8 +42,6 @@ from desk.priority import USUAL, Weights
 from desk.rules import LEFT_BEFORE, jobs, message_id
 from desk.standing import standing
 from desk.store import Store
-
-log = structlog.get_logger()
 
 MAX_TEXT = 100_000
 """Characters of an edited reply."""
@@ -153,15 +150,9 @@ class Actions:
         return Outcome(Result.DONE)
 
     async def requeue(self, id: TicketId) -> None:
-        """Queue what the ticket's state asks for now. A Redis that is away does not matter to the
-        person: the sweep does the same later."""
+        """Queue what the ticket's state asks for now."""
         view = await self.store.view(id)
-        try:
-            for job in jobs(view.ticket, view.response):
-                at = job.not_before
-                await self.queue.put(job.step, job.id, job.score, at, is_urgent=job.is_urgent)
-        except Transient as error:
-            log.warning("not queued, left to the sweep", ticket=id, error=str(error))
+        await hand_on(self.queue, *jobs(view.ticket, view.response))
 
     async def _why_late(self, id: TicketId) -> str:
         line = standing(await self.store.view(id))

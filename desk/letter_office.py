@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-import structlog
-
 from desk import dead_letters
 from desk.change import Change
-from desk.errors import Refused, Transient
+from desk.errors import Refused
+from desk.handing_on import hand_on
 from desk.model import DeadLetter, DeadLetterId, Role, Step, User, UserId
 from desk.ports import Queue
 from desk.rules import Job, jobs
 from desk.store import Store
-
-log = structlog.get_logger()
 
 LIST_LENGTH = 50
 
@@ -46,12 +43,7 @@ class LetterOffice:
         """Try it again from the beginning. Refused, saying how it was closed, when somebody was
         faster: of many who ask at once, one has it run."""
         letter = await self._decide(user, id, note, dead_letters.requeue)
-        try:
-            for job in await self._asked_for(letter):
-                at = job.not_before
-                await self.queue.put(job.step, job.id, job.score, at, is_urgent=job.is_urgent)
-        except Transient as error:
-            log.warning("not queued, left to the sweep", letter=id, error=str(error))
+        await hand_on(self.queue, *await self._asked_for(letter))
         return letter
 
     async def discard(self, user: User, id: int, note: str = "") -> DeadLetter:
@@ -78,7 +70,7 @@ class LetterOffice:
     async def _asked_for(self, letter: DeadLetter) -> Sequence[Job]:
         """What the records ask for now; a ticket may have moved on meanwhile."""
         if letter.step in (Step.INTAKE, Step.ALERT, Step.REPORT):
-            return [Job(letter.step, letter.target, 0.0)]
+            return [Job(letter.step, letter.target, 0.0, is_urgent=letter.step is not Step.INTAKE)]
         if letter.ticket_id is None:
             return []
         view = await self.store.view(letter.ticket_id)

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from typing import Protocol
 
-from desk.model import Step
+from desk.rules import Job
 
 
 class Clock(Protocol):
@@ -28,17 +28,8 @@ class Queue(Protocol):
     """The mail line. It is only an index of what the database says is due: a lost job is put
     back by the sweep, so callers may carry on when ``put`` raises Transient."""
 
-    async def put(
-        self,
-        step: Step,
-        id: int,
-        score: float,
-        not_before: datetime | None = None,
-        *,
-        is_urgent: bool = False,
-    ) -> None:
-        """Make sure that ``step`` runs for ``id`` after this call, lowest ``score`` first. What
-        ``is_urgent`` may take a slot that is kept free for such jobs.
+    async def put(self, *jobs: Job) -> None:
+        """Make sure that these run after this call.
 
         A job that waits already is not doubled (the lower score and the earlier time win); one
         that runs now runs once more afterwards. Raises Transient when Redis is away.

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from desk.errors import Misconfigured
@@ -121,13 +121,21 @@ def _ordinal(number: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A step that a record's state asks for. One that ``is_urgent`` may take a reserved slot."""
+    """A step to run, lowest ``score`` first. One that ``is_urgent`` may take a reserved slot."""
 
     step: Step
     id: int
     score: float
     not_before: datetime | None = None
-    is_urgent: bool = False
+    is_urgent: bool = field(kw_only=True)
+
+
+def job_for(
+    ticket: Ticket, step: Step, id: int | None = None, not_before: datetime | None = None
+) -> Job:
+    """A step for a ticket, or for what ``id`` names of it, with the ticket's rank."""
+    target = ticket.id if id is None else id
+    return Job(step, target, ticket.score, not_before, is_urgent=ticket.urgency.is_urgent)
 
 
 def jobs(ticket: Ticket, response: Response | None) -> list[Job]:
@@ -135,23 +143,23 @@ def jobs(ticket: Ticket, response: Response | None) -> list[Job]:
     can always put back what was lost."""
     wanted = []
     if ticket.state is TicketState.NEW:
-        wanted.append(Job(Step.TRIAGE, ticket.id, ticket.score))
+        wanted.append(job_for(ticket, Step.TRIAGE))
     if ticket.state is TicketState.TRIAGED:
-        wanted.append(Job(Step.DRAFTING, ticket.id, ticket.score))
+        wanted.append(job_for(ticket, Step.DRAFTING))
     if response and response.state in (
         ResponseState.APPROVED,
         ResponseState.SENDING,
         ResponseState.UNKNOWN,
     ):
-        wanted.append(Job(Step.SENDING, response.id, ticket.score, response.send_after))
+        wanted.append(job_for(ticket, Step.SENDING, response.id, response.send_after))
     if response and looks_for_earlier(response):
-        wanted.append(Job(Step.SENDING, response.id, ticket.score))
+        wanted.append(job_for(ticket, Step.SENDING, response.id))
     is_underway = ticket.state in (TicketState.NEW, TicketState.TRIAGED)
     was_shown = ticket.shown_version > 0
     # one that was never shown waits for its draft; one that was must not keep its old buttons
     if ticket.shown_version < ticket.version and (was_shown or not is_underway):
-        wanted.append(Job(Step.SHOW, ticket.id, ticket.score))
-    return [replace(job, is_urgent=ticket.urgency.is_urgent) for job in wanted]
+        wanted.append(job_for(ticket, Step.SHOW))
+    return wanted
 
 
 LEFT_BEFORE = "left before"

@@ -38,7 +38,7 @@ DONE = (TicketState.WAITING, TicketState.CLOSED)
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What a mail changed: the ticket to work on, or the reply whose end is known now."""
+    """What a mail changed: the ticket to work on, and the reply of it whose end is known now."""
 
     ticket: Ticket | None = None
     response: Response | None = None
@@ -65,8 +65,9 @@ async def take_in_sent(change: Change, mailbox: Mailbox, mail: Received) -> Take
     answers the ticket as well as a reply of ours does."""
     own = await change.response_of_message(mailbox.id, mail.parsed.message_id)
     if own is not None:
-        is_known = own.state in (ResponseState.SENDING, ResponseState.SENT)
-        return NOTHING if is_known else Taken(response=own)
+        if own.state in (ResponseState.SENDING, ResponseState.SENT):
+            return NOTHING
+        return Taken(await change.ticket(own.ticket_id), own)
     ticket = await _ticket_of(change, mailbox, mail)
     if ticket is None:
         return NOTHING

@@ -12,6 +12,7 @@ import structlog
 from desk.actions import Review
 from desk.errors import DeskError
 from desk.failpoints import failpoint
+from desk.handing_on import hand_on
 from desk.model import (
     Category,
     Classification,
@@ -30,6 +31,7 @@ from desk.model import (
     Verb,
 )
 from desk.ports import Queue
+from desk.rules import job_for
 from desk.store import Store
 from inference.ladder import Question
 from inference.language import detect
@@ -170,8 +172,7 @@ class Drafting:
                 content = envelope(parsed, draft.text, self.drafter.own)
                 await change.add_response(ticket, view.email.id, content, draft)
         await failpoint("drafting.stored")
-        is_urgent = view.ticket.urgency.is_urgent
-        await self.queue.put(Step.SHOW, id, view.ticket.score, is_urgent=is_urgent)
+        await hand_on(self.queue, job_for(ticket, Step.SHOW))
 
     async def _looped(self, view: TicketView) -> str:
         """Two desks that answer each other stop here, whatever their mails say of themselves

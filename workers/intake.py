@@ -11,10 +11,11 @@ import structlog
 
 from desk.errors import DeskError, Transient
 from desk.failpoints import failpoint
+from desk.handing_on import hand_on
 from desk.mails import Received
 from desk.model import Mailbox, MailboxId, ParsedEmail, Step
 from desk.ports import Queue
-from desk.rules import jobs
+from desk.rules import Job, job_for, jobs
 from desk.store import Store
 from mail.duplicates import content_key
 from mail.provider import Arrival, Provider
@@ -60,10 +61,9 @@ class Intake:
         mails = await asyncio.gather(*(self._read(arrival) for arrival in page.arrivals))
         stored = await self._take_in_page(mailbox, mails, page.checkpoint)
         await failpoint("intake.stored")
-        for taken in stored:
-            await self._queue(taken)
+        await hand_on(self.queue, *(job for taken in stored for job in follow_up(taken)))
         if page.more:
-            await self.queue.put(Step.INTAKE, mailbox.id, 0.0)
+            await hand_on(self.queue, Job(Step.INTAKE, mailbox.id, 0.0, is_urgent=False))
 
     async def _read(self, arrival: Arrival) -> Mail:
         parsed = await self.parse(arrival.raw)
@@ -115,15 +115,14 @@ class Intake:
                 await change.save_checkpoint(mailbox.id, checkpoint)
         return taken
 
-    async def _queue(self, taken: Taken) -> None:
-        try:
-            if taken.response is not None:
-                await self.queue.put(Step.SENDING, taken.response.id, 0.0)
-            if taken.ticket is not None:
-                for job in jobs(taken.ticket, None):
-                    await self.queue.put(job.step, job.id, job.score, is_urgent=job.is_urgent)
-        except Transient as error:
-            log.warning("not queued, left to the sweep", error=str(error))
+
+def follow_up(taken: Taken) -> list[Job]:
+    if taken.ticket is None:
+        return []
+    found = taken.response
+    if found is not None:  # its end is known now
+        return [job_for(taken.ticket, Step.SENDING, found.id)]
+    return jobs(taken.ticket, None)
 
 
 def unread(mail: Mail, reason: str) -> Mail:

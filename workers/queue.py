@@ -72,19 +72,8 @@ class RedisQueue(Scripts):
 
     # what everybody may do
 
-    async def put(
-        self,
-        step: Step,
-        id: int,
-        score: float,
-        not_before: datetime | None = None,
-        *,
-        is_urgent: bool = False,
-    ) -> None:
-        await self.put_many([Job(step, id, score, not_before, is_urgent)])
-
-    async def put_many(self, jobs: Iterable[Job]) -> None:
-        await self._put("put", list(jobs))
+    async def put(self, *jobs: Job) -> None:
+        await self._put("put", jobs)
 
     async def reconcile(self, jobs: Iterable[Job]) -> None:
         """Add what is missing and take over the scores. For sweeps: unlike ``put`` it leaves a
@@ -188,7 +177,7 @@ class RedisQueue(Scripts):
             rung = await self.redis.blpop([bell], timeout=max(0.001, limit))
         return rung is not None or limit < seconds
 
-    async def _put(self, verb: str, jobs: list[Job]) -> None:
+    async def _put(self, verb: str, jobs: Sequence[Job]) -> None:
         for start in range(0, len(jobs), _CHUNK):
             args: list[str] = []
             for job in jobs[start : start + _CHUNK]:

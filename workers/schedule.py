@@ -29,7 +29,7 @@ CLOSING = 1.0  # seconds; arq says good-bye to a Redis that may be away
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class Tick:
     """``run`` every ``seconds`` (a divisor of 60)."""
 
     name: str
@@ -46,11 +46,11 @@ def redis_settings(url: str, retries: int) -> RedisSettings:
     return settings
 
 
-async def run_schedule(url: str, jobs: Sequence[Job], retries: int = 12) -> None:
+async def run_schedule(url: str, ticks: Sequence[Tick], retries: int = 12) -> None:
     """Until cancelled."""
     while True:
         worker = Worker(
-            cron_jobs=[_cron(job) for job in jobs],
+            cron_jobs=[_cron(tick) for tick in ticks],
             redis_settings=redis_settings(url, retries),
             queue_name=QUEUE,
             handle_signals=False,
@@ -74,12 +74,12 @@ async def _close(worker: Worker) -> None:
             await worker.pool.aclose(close_connection_pool=True)
 
 
-def _cron(job: Job) -> Any:
+def _cron(tick: Tick) -> Any:
     async def run(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
         try:
-            await job.run()
+            await tick.run()
         except Transient as error:
-            log.warning("periodic job failed", job=job.name, error=str(error))
+            log.warning("periodic job failed", job=tick.name, error=str(error))
 
-    seconds = set(range(0, 60, job.seconds))
-    return cron(run, name=job.name, second=seconds, run_at_startup=True, keep_result=0)
+    seconds = set(range(0, 60, tick.seconds))
+    return cron(run, name=tick.name, second=seconds, run_at_startup=True, keep_result=0)

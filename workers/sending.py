@@ -23,7 +23,6 @@ from desk.model import (
     Response,
     ResponseId,
     ResponseState,
-    Step,
     Verb,
 )
 from desk.ports import Queue
@@ -90,7 +89,7 @@ class Sending:
             # woken early: our clock is behind that of Redis
             later = response.send_after or now + SKEW
             await asyncio.sleep(min(later - now, SKEW).total_seconds())
-            await self.queue.put(Step.SENDING, response.id, later.timestamp() * 1000, later)
+            await self._sent_mail.put(replace(response, send_after=later))
             return
         try:
             mailbox, letter = await self._compose(response)
@@ -182,7 +181,7 @@ class Sending:
             if not is_latest:
                 await give_way(change, response)
         if is_latest:
-            await self.queue.put(Step.SENDING, response.id, later.timestamp() * 1000, later)
+            await self._sent_mail.put(response)
         await self._sent_mail.show(response)
 
     async def _move(

@@ -15,6 +15,7 @@ from desk.change import Change
 from desk.delivery import deliver
 from desk.errors import DeskError, Transient
 from desk.failpoints import failpoint
+from desk.handing_on import hand_on
 from desk.model import (
     Finding,
     MailboxId,
@@ -26,7 +27,7 @@ from desk.model import (
     Verb,
 )
 from desk.ports import Queue
-from desk.rules import LEFT_BEFORE, is_covered_by
+from desk.rules import LEFT_BEFORE, is_covered_by, job_for
 from desk.store import Store
 from mail.provider import Provider
 
@@ -55,7 +56,7 @@ class SentMail:
         """Look for a reply of which nobody knows whether it left. Its record says when next."""
         now = self.store.clock.now()
         if response.send_after is not None and response.send_after > now:
-            await self._put(response)
+            await self.put(response)
             return
         try:
             if await self.holds(response, response.message_id):
@@ -69,7 +70,7 @@ class SentMail:
         }
         async with self.store.change() as change:
             response = await change.move_response(response, Verb.LOOK, changes)
-        await self._put(response)
+        await self.put(response)
         await self.show(response)
 
     async def look_for_earlier(self, response: Response) -> bool:
@@ -92,7 +93,7 @@ class SentMail:
         now = self.store.clock.now()
         age = now - (response.approved_at or response.created_at)
         later = now + min(max(self.pause, age / 2), LONGEST_PAUSE)
-        await self._put(replace(response, send_after=later))
+        await self.put(replace(response, send_after=later))
 
     async def holds(self, response: Response, message_id: str) -> bool:
         view = await self.store.view(response.ticket_id)
@@ -131,18 +132,12 @@ class SentMail:
 
     async def show(self, response: Response) -> None:
         ticket = await self.store.ticket(response.ticket_id)
-        try:
-            is_urgent = ticket.urgency.is_urgent
-            await self.queue.put(Step.SHOW, ticket.id, ticket.score, is_urgent=is_urgent)
-        except Transient as error:
-            log.warning("not queued, left to the sweep", ticket=ticket.id, error=str(error))
+        await hand_on(self.queue, job_for(ticket, Step.SHOW))
 
-    async def _put(self, response: Response) -> None:
-        later = response.send_after or self.store.clock.now()
-        try:
-            await self.queue.put(Step.SENDING, response.id, later.timestamp() * 1000, later)
-        except Transient as error:
-            log.warning("not queued, left to the sweep", response=response.id, error=str(error))
+    async def put(self, response: Response) -> None:
+        """Look again when its record says so."""
+        ticket = await self.store.ticket(response.ticket_id)
+        await hand_on(self.queue, job_for(ticket, Step.SENDING, response.id, response.send_after))
 
 
 def pause(first: timedelta, tries: int) -> timedelta:

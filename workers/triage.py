@@ -10,6 +10,7 @@ from desk import priority, ranking, rules
 from desk.change import Change
 from desk.errors import DeskError
 from desk.failpoints import failpoint
+from desk.handing_on import hand_on
 from desk.model import (
     Category,
     Classification,
@@ -26,7 +27,7 @@ from desk.model import (
 )
 from desk.ports import Queue
 from desk.priority import USUAL, Because, Boost, Weights
-from desk.rules import Rule
+from desk.rules import Rule, job_for
 from desk.store import Store
 from mail.compose import may_reply
 
@@ -75,7 +76,7 @@ class Triage:
                 await change.end_clocks(view.ticket.id, "nobody waits")
             boosts = await self._boosts(change, view, known)
             score = priority.score(due, boosts, self.weights.most)
-            await change.move_ticket(
+            ticket = await change.move_ticket(
                 view.ticket,
                 Verb.TRIAGE,
                 {
@@ -89,8 +90,7 @@ class Triage:
                 model=known.model,
             )
         await failpoint("triage.stored")
-        is_urgent = known.urgency.label.is_urgent
-        await self.queue.put(Step.DRAFTING, view.ticket.id, score, is_urgent=is_urgent)
+        await hand_on(self.queue, job_for(ticket, Step.DRAFTING))
 
     async def _boosts(
         self, change: Change, view: TicketView, known: Classification

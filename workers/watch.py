@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from desk.errors import Conflict
-from desk.model import Step, TicketState, Verb
+from desk.handing_on import hand_on
+from desk.model import Step, TicketId, TicketState, Verb
 from desk.ports import Queue
+from desk.rules import Job, job_for
 from desk.store import Store
 
 EDIT_TIME = timedelta(minutes=15)
@@ -31,10 +33,13 @@ class Watch:
                 ticket = await change.fire(id)
             if ticket is not None:
                 noted += 1
-                await self.queue.put(Step.SHOW, ticket, 0.0)
-        for id in await self.store.untold():
-            await self.queue.put(Step.ALERT, id, 0.0)
+                await self._show(ticket)
+        untold = await self.store.untold()
+        await hand_on(self.queue, *(Job(Step.ALERT, id, 0.0, is_urgent=True) for id in untold))
         return noted
+
+    async def _show(self, id: TicketId) -> None:
+        await hand_on(self.queue, job_for(await self.store.ticket(id), Step.SHOW))
 
     async def _wake(self) -> None:
         for id in await self.store.asleep():
@@ -43,7 +48,7 @@ class Watch:
                 is_due = ticket.snoozed_until is not None and ticket.snoozed_until <= change.now
                 if ticket.state is TicketState.SNOOZED and is_due:
                     await change.move_ticket(ticket, Verb.WAKE)
-            await self.queue.put(Step.SHOW, id, ticket.score)
+            await self._show(id)
 
     async def _end_edits(self) -> None:
         for ticket in await self.store.edited_since(self.store.clock.now() - EDIT_TIME):
@@ -52,4 +57,4 @@ class Watch:
                     await change.set_ticket(ticket, Verb.START_EDIT, {"editing": None}, ended=True)
             except Conflict:
                 continue  # it changed in this moment: the next round looks again
-            await self.queue.put(Step.SHOW, ticket.id, ticket.score)
+            await self._show(ticket.id)

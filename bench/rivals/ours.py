@@ -42,7 +42,7 @@ async def fill(url: str, n: int, seed: int = 0) -> dict[int, float]:
     """``n`` jobs, due within a week in any order; their scores by id."""
     scores = [random.Random(seed + id).random() * 604_800_000 for id in range(n)]
     async with RedisQueue(url) as queue:
-        await queue.put_many([Job(STEP, id, score) for id, score in enumerate(scores)])
+        await queue.put(*(Job(STEP, id, at, is_urgent=False) for id, at in enumerate(scores)))
     return dict(enumerate(scores))
 
 

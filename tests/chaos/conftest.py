@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from desk.model import Step
-from desk.rules import Job
 from tests.chaos.hatchery import Hatchery
 from tests.chaos.ledger import Ledger
 from tests.chaos.worker import Plan
+from tests.doubles.desk import job
 from tests.doubles.redis import RealRedis
 from workers.queue import RedisQueue
 
@@ -39,8 +39,8 @@ class Yard:
         return [self.hatchery.hatch(plan) for _ in range(count)]
 
     async def put(self, *ids: int, is_urgent: bool = False) -> None:
-        jobs = [Job(Step.TRIAGE, id, id, is_urgent=is_urgent) for id in ids]
-        await self.queue.put_many(jobs)
+        jobs = [job(Step.TRIAGE, id, id, is_urgent=is_urgent) for id in ids]
+        await self.queue.put(*jobs)
 
     async def until(self, true: Callable[[], bool], seconds: float) -> float:
         """Wait until something is so; how long it took."""

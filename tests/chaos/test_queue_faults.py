@@ -10,8 +10,8 @@ import redis.asyncio
 
 from desk.errors import Transient
 from desk.model import Step, Urgency
-from desk.rules import Job
 from tests.chaos.conftest import IS_FULL, Yard
+from tests.doubles.desk import job
 from tests.doubles.redis import Deaf
 from workers.queue import RedisQueue
 
@@ -119,7 +119,7 @@ async def test_a_job_put_on_a_breaking_line_runs_once(yard: Yard, is_heard: bool
     await yard.until(lambda: yard.redis.ask("EXISTS {desk:q}:epoch") == b":1", 5)
     async with Deaf(yard.redis.socket) as line, RedisQueue(line.url) as behind:
         yard.ledger.add([100])
-        await behind.put(Step.TRIAGE, 100, 1)  # Redis knows the script now
+        await behind.put(job(Step.TRIAGE, 100, 1))  # Redis knows the script now
         line.swallows = not is_heard
         for id in range(1, 11):
             yard.ledger.add([id])
@@ -127,12 +127,12 @@ async def test_a_job_put_on_a_breaking_line_runs_once(yard: Yard, is_heard: bool
             await behind.ping()
             line.cuts = True
             with pytest.raises(Transient):
-                await behind.put(Step.TRIAGE, id, id)
+                await behind.put(job(Step.TRIAGE, id, id))
     if not is_heard:
         await asyncio.sleep(0.2)
         assert yard.ledger.open == 10
         await yard.queue.reconcile(
-            [Job(Step.TRIAGE, t.id, t.score) for t, _ in await yard.ledger.unfinished()]
+            [job(Step.TRIAGE, t.id, t.score) for t, _ in await yard.ledger.unfinished()]
         )
     await yard.done(5)
     assert yard.ledger.not_once() == []
@@ -182,7 +182,7 @@ async def test_deadlines_decide_who_is_first(yard: Yard) -> None:
     await yard.until(lambda: yard.ledger.open < jobs / 2, 300)
     raised = jobs + 1
     yard.ledger.add([raised])
-    await yard.queue.put(Step.TRIAGE, raised, 1e12)
+    await yard.queue.put(job(Step.TRIAGE, raised, 1e12))
     before = len(yard.ledger.all("SELECT 1 FROM runs"))
     await yard.queue.rescore(Step.TRIAGE, raised, 0)
     await yard.done(120)
@@ -217,7 +217,7 @@ async def test_in_overload_urgent_jobs_are_in_time_and_nobody_is_forgotten(yard:
         due = now + (1 if is_urgent else 4)
         yard.ledger.add([id], urgency=Urgency.HIGH if is_urgent else Urgency.NORMAL)
         sent[id] = now
-        await yard.queue.put(Step.TRIAGE, id, due, is_urgent=is_urgent)
+        await yard.queue.put(job(Step.TRIAGE, id, due, is_urgent=is_urgent))
         await asyncio.sleep(max(0, start + id / rate - time.monotonic()))
     await yard.done(60)
     left = time.monotonic() - start - seconds  # what had piled up takes so long

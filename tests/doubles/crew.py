@@ -47,7 +47,7 @@ from inference.redact import Redacted
 from mail.maildir import MaildirProvider
 from mail.provider import NOWHERE, Origin, Page
 from mail.smtp import SmtpSender
-from tests.doubles.desk import review
+from tests.doubles.desk import job, review
 from tests.doubles.mailbox import parse_here
 from workers.drafting import Drafter, Drafting
 from workers.intake import Intake
@@ -230,7 +230,7 @@ async def keep_up(post: Post, store: Store, queue: RedisQueue, boxes: list[Mailb
     while True:
         with suppress(Transient):
             for box in boxes:
-                await queue.put(Step.INTAKE, box, 0.0)
+                await queue.put(job(Step.INTAKE, box, 0.0))
             await Sweep(store, queue)()
         await asyncio.sleep(post.sweep)
 

@@ -32,6 +32,7 @@ from desk.model import (
     User,
     Verb,
 )
+from desk.rules import Job
 from desk.store import Store
 from desk.vault import Vault, create_key_file, open_vault
 
@@ -52,6 +53,13 @@ class FastClock:
         self._now += timedelta(**by)
 
 
+def job(
+    step: Step, id: int, score: float, not_before: datetime | None = None, is_urgent: bool = False
+) -> Job:
+    """One that is not urgent, unless a test says so."""
+    return Job(step, id, score, not_before, is_urgent=is_urgent)
+
+
 @dataclass
 class ListQueue:
     """A queue that is a list. ``is_away`` makes it a Redis that does not answer."""
@@ -59,18 +67,10 @@ class ListQueue:
     jobs: list[tuple[Step, int]] = field(default_factory=list)
     is_away: bool = False
 
-    async def put(
-        self,
-        step: Step,
-        id: int,
-        score: float,
-        not_before: datetime | None = None,
-        *,
-        is_urgent: bool = False,
-    ) -> None:
+    async def put(self, *jobs: Job) -> None:
         if self.is_away:
             raise Transient("Redis did not answer")
-        self.jobs.append((step, id))
+        self.jobs += [(job.step, job.id) for job in jobs]
 
 
 def new_vault(folder: Path) -> Vault:

@@ -28,7 +28,7 @@ from desk.model import (
 from desk.store import Store
 from inference.ladder import Question
 from inference.redact import Redacted
-from tests.doubles.desk import FastClock, review
+from tests.doubles.desk import FastClock, job, review
 from tests.doubles.mailbox import ScriptedMailbox, parse_here
 from workers.drafting import Drafter, Drafting
 from workers.intake import Intake
@@ -98,7 +98,7 @@ class House:
 
     async def settle(self) -> None:
         """Intake, then whatever follows."""
-        await self.queue.put(Step.INTAKE, self.box, 0.0)
+        await self.queue.put(job(Step.INTAKE, self.box, 0.0))
         await self.runner.drain()
 
     async def view(self, id: int = 1) -> TicketView:
@@ -122,7 +122,7 @@ class House:
         response = (await self.view()).response
         assert response is not None
         await self.queue.remove(Step.SENDING, response.id)
-        await self.queue.put(Step.SENDING, response.id, 0.0)
+        await self.queue.put(job(Step.SENDING, response.id, 0.0))
         await self.runner.drain()
 
 

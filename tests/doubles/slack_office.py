@@ -8,7 +8,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from aiohttp import web
@@ -22,6 +21,7 @@ from bot.slack.connect import Slack
 from desk.change import Change
 from desk.errors import Transient
 from desk.model import Network, Response, ResponseState, Step, TicketId, UserId
+from desk.rules import Job
 from desk.settings import SlackSettings
 from desk.store import Store
 from tests.doubles.desk import Scene, scene
@@ -73,19 +73,12 @@ class BoardQueue:
     is_away: bool = False
     showing: set[asyncio.Task[None]] = field(default_factory=set)
 
-    async def put(
-        self,
-        step: Step,
-        id: int,
-        score: float,
-        not_before: datetime | None = None,
-        *,
-        is_urgent: bool = False,
-    ) -> None:
+    async def put(self, *jobs: Job) -> None:
         if self.is_away:
             raise Transient("Redis did not answer")
-        if step is Step.SHOW and self.board is not None:
-            self.showing.add(asyncio.create_task(self._show(self.board, TicketId(id))))
+        for job in jobs:
+            if job.step is Step.SHOW and self.board is not None:
+                self.showing.add(asyncio.create_task(self._show(self.board, TicketId(job.id))))
 
     async def _show(self, board: Board, id: TicketId) -> None:
         """Until it is shown, as the runner does."""

@@ -16,9 +16,8 @@ from cli.parts import Grave
 from desk.errors import Permanent, Refused, Transient
 from desk.letter_office import LetterOffice
 from desk.model import Step, TicketId, TicketState, Verb
-from desk.rules import Job
 from desk.store import Store
-from tests.doubles.desk import FastClock, Scene, mail, new_vault, received, scene
+from tests.doubles.desk import FastClock, Scene, job, mail, new_vault, received, scene
 from workers.queue import RedisQueue
 from workers.runner import Runner, Service
 from workers.sweep import Sweep
@@ -97,7 +96,7 @@ async def test_a_locked_database_costs_tries_and_no_job(
     at = await scene(hasty)
     [id] = await new_tickets(at, 1)
     effect = Effect(hasty)
-    await queue.put(Step.TRIAGE, id, 1.0)
+    await queue.put(job(Step.TRIAGE, id, 1.0))
     runner = runner_of(queue, hasty, effect)
     task = asyncio.create_task(runner.run())
     with locked(tmp_path / "desk.db"):
@@ -122,7 +121,7 @@ async def test_what_fails_too_often_is_kept_until_it_can_be_buried(
     async def fail(_: int) -> None:
         raise Permanent("The model is gone")
 
-    await queue.put(Step.TRIAGE, id, 1.0)
+    await queue.put(job(Step.TRIAGE, id, 1.0))
     runner = runner_of(queue, hasty, fail)
     task = asyncio.create_task(runner.run())
     with locked(tmp_path / "desk.db"):
@@ -153,7 +152,7 @@ async def test_a_full_disk_costs_tries_and_no_job(
             said.append(f"{error}: {error.__cause__}")
             raise
 
-    await queue.put(Step.TRIAGE, id, 1.0)
+    await queue.put(job(Step.TRIAGE, id, 1.0))
     runner = runner_of(queue, store, fill)
     disk = Disk(store)
     disk.is_full = True
@@ -197,7 +196,7 @@ async def test_what_four_requeue_at_once_runs_once_and_from_the_beginning(
         runs.append(target)
         raise Transient("The model does not answer")
 
-    await queue.put(Step.TRIAGE, id, 1.0)
+    await queue.put(job(Step.TRIAGE, id, 1.0))
     runner = runner_of(queue, store, fail)
     task = asyncio.create_task(runner.run())
     await until_async(lambda: is_empty(queue))
@@ -233,7 +232,7 @@ async def test_what_is_given_up_is_not_swept_until_it_is_decided(
 
     await act(at)
     services = {Step.SHOW: Service(fail)}
-    await queue.put_many([Job(Step.SHOW, at.ticket.id, 1.0)])
+    await queue.put(job(Step.SHOW, at.ticket.id, 1.0))
     await Runner(queue, services, Grave(store), grace=0.5).drain()
     assert await Sweep(store, queue)() == 0
     [letter] = await store.dead_letters()

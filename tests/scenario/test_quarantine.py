@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from bot.card import ticket_card
-from desk.model import Step, TicketId
+from desk.model import TicketId
+from desk.rules import Job
 from desk.store import Store
 from mail.parse_pool import ParsePool
 from tests.doubles.desk import FastClock
@@ -17,15 +18,7 @@ from workers.intake import Intake
 class NoQueue:
     """Takes every job and does none."""
 
-    async def put(
-        self,
-        step: Step,
-        id: int,
-        score: float,
-        not_before: datetime | None = None,
-        *,
-        is_urgent: bool = False,
-    ) -> None:
+    async def put(self, *jobs: Job) -> None:
         pass
 
 

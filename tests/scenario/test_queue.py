@@ -11,7 +11,7 @@ import redis.asyncio
 
 from desk.errors import Transient
 from desk.model import Step
-from desk.rules import Job
+from tests.doubles.desk import job
 from tests.doubles.redis import Deaf, RealRedis
 from tests.doubles.redis import queue as queue
 from tests.doubles.redis import real_redis as real_redis
@@ -40,7 +40,7 @@ async def ids(queue: RedisQueue) -> list[int]:
 
 
 async def test_the_lowest_score_is_claimed_first(queue: RedisQueue) -> None:
-    await queue.put_many([Job(TRIAGE, id, score) for id, score in ((1, 30), (2, -10), (3, 20))])
+    await queue.put(*(job(TRIAGE, id, score) for id, score in ((1, 30), (2, -10), (3, 20))))
     assert [claim.id for claim in await take(queue, 2)] == [2, 3]
     assert await ids(queue) == [1]
     assert await ids(queue) == []
@@ -48,7 +48,7 @@ async def test_the_lowest_score_is_claimed_first(queue: RedisQueue) -> None:
 
 async def test_scores_of_our_age_keep_their_milliseconds(queue: RedisQueue) -> None:
     score = 1764000000123.75
-    await queue.put(TRIAGE, 1, score)
+    await queue.put(job(TRIAGE, 1, score))
     claim = await one(queue)
     assert claim.score == score
     await queue.release(claim)
@@ -56,39 +56,39 @@ async def test_scores_of_our_age_keep_their_milliseconds(queue: RedisQueue) -> N
 
 
 async def test_steps_do_not_mix(queue: RedisQueue) -> None:
-    await queue.put(TRIAGE, 1, 1)
-    await queue.put(SENDING, 1, 1)
+    await queue.put(job(TRIAGE, 1, 1))
+    await queue.put(job(SENDING, 1, 1))
     assert [claim.job for claim in await queue.claim(SENDING, 9, 30)] == ["sending:1"]
     assert await ids(queue) == [1]
 
 
 async def test_a_waiting_job_is_not_doubled_and_the_lower_score_wins(queue: RedisQueue) -> None:
-    await queue.put(TRIAGE, 1, 10)
-    await queue.put(TRIAGE, 2, 8)
-    await queue.put(TRIAGE, 1, 5)
-    await queue.put(TRIAGE, 1, 20)
+    await queue.put(job(TRIAGE, 1, 10))
+    await queue.put(job(TRIAGE, 2, 8))
+    await queue.put(job(TRIAGE, 1, 5))
+    await queue.put(job(TRIAGE, 1, 20))
     claims = await take(queue)
     assert [(claim.id, claim.score) for claim in claims] == [(1, 5), (2, 8)]
 
 
 async def test_the_earlier_time_wins(queue: RedisQueue) -> None:
-    await queue.put(TRIAGE, 1, 10, soon(60))
-    await queue.put(TRIAGE, 1, 10, soon(90))
+    await queue.put(job(TRIAGE, 1, 10, soon(60)))
+    await queue.put(job(TRIAGE, 1, 10, soon(90)))
     [entry] = await queue.listing(TRIAGE)
     assert entry.until is not None
     assert entry.until < soon(61)
     assert await ids(queue) == []
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     assert await ids(queue) == [1]
 
 
 async def test_a_running_job_that_is_put_runs_once_more_with_the_newest_score(
     queue: RedisQueue,
 ) -> None:
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     claim = await one(queue)
-    await queue.put(TRIAGE, 1, 30)
-    await queue.put(TRIAGE, 1, 20)
+    await queue.put(job(TRIAGE, 1, 30))
+    await queue.put(job(TRIAGE, 1, 20))
     assert await ids(queue) == []
     assert await queue.ack(claim)
     again = await one(queue)
@@ -98,26 +98,26 @@ async def test_a_running_job_that_is_put_runs_once_more_with_the_newest_score(
 
 
 async def test_the_run_after_a_success_starts_with_all_its_tries(queue: RedisQueue) -> None:
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     await queue.retry(await one(queue), 0)
     claim = await one(queue)
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     await queue.ack(claim)
     assert (claim.tries, (await one(queue)).tries) == (1, 0)
 
 
 async def test_a_running_job_may_be_put_for_later(queue: RedisQueue) -> None:
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     claim = await one(queue)
-    await queue.put(TRIAGE, 1, 10, soon(60))
+    await queue.put(job(TRIAGE, 1, 10, soon(60)))
     await queue.ack(claim)
     assert (await queue.depth())[TRIAGE] == Depth(ready=0, delayed=1, due=0, leased=0)
 
 
 async def test_retry_costs_a_try_and_keeps_the_rank_after_the_delay(queue: RedisQueue) -> None:
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     claim = await one(queue)
-    await queue.put(TRIAGE, 2, 11)
+    await queue.put(job(TRIAGE, 2, 11))
     assert await queue.retry(claim, 0.05)
     assert [entry.id for entry in await queue.listing(TRIAGE)] == [2, 1]
     await asyncio.sleep(0.06)
@@ -126,33 +126,33 @@ async def test_retry_costs_a_try_and_keeps_the_rank_after_the_delay(queue: Redis
 
 
 async def test_an_ack_forgets_the_tries(queue: RedisQueue) -> None:
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     await queue.retry(await one(queue), 0)
     await queue.ack(await one(queue))
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     assert (await one(queue)).tries == 0
 
 
 async def test_release_costs_neither_try_nor_rank(queue: RedisQueue) -> None:
-    await queue.put_many([Job(TRIAGE, 1, 10), Job(TRIAGE, 2, 11)])
+    await queue.put(job(TRIAGE, 1, 10), job(TRIAGE, 2, 11))
     assert await queue.release(await one(queue))
     claim = await one(queue)
     assert (claim.id, claim.score, claim.tries, claim.lost) == (1, 10, 0, 0)
 
 
 async def test_a_dropped_job_is_gone_unless_it_was_put_again(queue: RedisQueue) -> None:
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     assert await queue.drop(await one(queue))
     assert (await queue.depth())[TRIAGE] == EMPTY
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     claim = await one(queue)
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     assert await queue.drop(claim)
     assert await ids(queue) == [1]
 
 
 async def test_an_expired_lease_is_taken_over_and_its_token_refused(queue: RedisQueue) -> None:
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     stale = await one(queue, lease=0.03)
     await asyncio.sleep(0.04)
     fresh = await one(queue)
@@ -168,7 +168,7 @@ async def test_an_expired_lease_is_taken_over_and_its_token_refused(queue: Redis
 async def test_a_lost_job_is_no_longer_its_old_owners_even_before_somebody_takes_it(
     queue: RedisQueue,
 ) -> None:
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     stale = await one(queue, lease=0.01)
     await asyncio.sleep(0.02)
     await queue.claim(SENDING, 1, 30)  # any worker's claim takes expired leases back
@@ -177,7 +177,7 @@ async def test_a_lost_job_is_no_longer_its_old_owners_even_before_somebody_takes
 
 
 async def test_a_renewed_lease_is_not_taken_over(queue: RedisQueue) -> None:
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     claim = await one(queue, lease=0.1)
     for _ in range(4):
         await asyncio.sleep(0.04)
@@ -190,7 +190,7 @@ async def test_a_claim_whose_answer_was_cut_off_is_given_back_at_once(
     queue: RedisQueue, real_redis: RealRedis
 ) -> None:
     async with Deaf(real_redis.socket) as deaf, RedisQueue(deaf.url) as behind:
-        await behind.put(TRIAGE, 1, 10)
+        await behind.put(job(TRIAGE, 1, 10))
         deaf.cuts = True
         with pytest.raises(Transient):
             await one(behind)
@@ -208,14 +208,14 @@ async def test_members_that_are_no_jobs_are_thrown_away_and_counted(
         for key in ("ready:triage", "delayed", "lease"):
             await raw.zadd("{desk:q}:" + key, dict.fromkeys(junk, 1))
         await raw.zadd("{desk:q}:ready:triage", {"sending:5": 1})
-    await queue.put(TRIAGE, 7, 10)
+    await queue.put(job(TRIAGE, 7, 10))
     assert await ids(queue) == [7]
     assert await queue.bad() == 3 * len(junk) + 1
     assert (await queue.depth())[TRIAGE].leased == 1
 
 
 async def test_rescore_moves_a_job_wherever_it_is(queue: RedisQueue) -> None:
-    await queue.put_many([Job(TRIAGE, 1, 10), Job(TRIAGE, 2, 20), Job(TRIAGE, 3, 30)])
+    await queue.put(job(TRIAGE, 1, 10), job(TRIAGE, 2, 20), job(TRIAGE, 3, 30))
     running = await one(queue)
     assert await queue.rescore(TRIAGE, 1, 99)
     assert await queue.rescore(TRIAGE, 3, 5)
@@ -225,9 +225,9 @@ async def test_rescore_moves_a_job_wherever_it_is(queue: RedisQueue) -> None:
 
 
 async def test_remove_takes_out_what_waits_and_lets_run_what_runs(queue: RedisQueue) -> None:
-    await queue.put_many([Job(TRIAGE, 1, 10), Job(TRIAGE, 2, 20, soon(60))])
+    await queue.put(job(TRIAGE, 1, 10), job(TRIAGE, 2, 20, soon(60)))
     claim = await one(queue)
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     assert not await queue.remove(TRIAGE, 1)
     assert await queue.remove(TRIAGE, 2)
     assert await queue.ack(claim)
@@ -235,18 +235,18 @@ async def test_remove_takes_out_what_waits_and_lets_run_what_runs(queue: RedisQu
 
 
 async def test_reconcile_adds_what_is_missing_and_repairs_ranks(queue: RedisQueue) -> None:
-    await queue.put_many([Job(TRIAGE, 1, 10), Job(TRIAGE, 2, 20)])
+    await queue.put(job(TRIAGE, 1, 10), job(TRIAGE, 2, 20))
     running = await one(queue)
-    await queue.reconcile([Job(TRIAGE, 1, 1), Job(TRIAGE, 2, 40), Job(TRIAGE, 3, 30)])
+    await queue.reconcile([job(TRIAGE, 1, 1), job(TRIAGE, 2, 40), job(TRIAGE, 3, 30)])
     assert await ids(queue) == [3, 2]
     assert await queue.ack(running)
     assert await ids(queue) == [], "a sweep must not make a running job run twice"
 
 
 async def test_reconcile_does_not_cut_a_backoff_short(queue: RedisQueue) -> None:
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     await queue.retry(await one(queue), 60)
-    await queue.reconcile([Job(TRIAGE, 1, 10)])
+    await queue.reconcile([job(TRIAGE, 1, 10)])
     assert await ids(queue) == []
 
 
@@ -259,24 +259,24 @@ async def test_the_epoch_ends_when_redis_loses_everything(
     await queue.reconcile([])
     assert first is not None
     assert await queue.epoch() == first
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     claim = await one(queue)
     real_redis.ask("FLUSHALL")
     assert await queue.epoch() is None
-    await queue.reconcile([Job(TRIAGE, 1, 10)])
+    await queue.reconcile([job(TRIAGE, 1, 10)])
     assert await queue.epoch() not in (None, first)
     assert not await queue.ack(claim), "an ack from before must not touch the job put back"
     assert await ids(queue) == [1]
 
 
 async def test_thousands_of_jobs_at_once(queue: RedisQueue) -> None:
-    await queue.put_many([Job(TRIAGE, id, -id) for id in range(1, 2001)])
+    await queue.put(*(job(TRIAGE, id, -id) for id in range(1, 2001)))
     assert [claim.id for claim in await take(queue, 3000)] == list(range(2000, 0, -1))
 
 
 async def test_listing_names_state_order_and_time(queue: RedisQueue) -> None:
-    await queue.put_many([Job(TRIAGE, id, score) for id, score in ((1, 1), (2, 9), (3, 4))])
-    await queue.put(TRIAGE, 4, 2, soon(60))
+    await queue.put(*(job(TRIAGE, id, score) for id, score in ((1, 1), (2, 9), (3, 4))))
+    await queue.put(job(TRIAGE, 4, 2, soon(60)))
     await one(queue)
     rows = await queue.listing(TRIAGE)
     assert [(row.state, row.id, row.score) for row in rows] == [
@@ -293,14 +293,14 @@ async def test_a_put_wakes_who_waits(queue: RedisQueue) -> None:
     waiting = asyncio.create_task(queue.wait(TRIAGE, 10))
     await asyncio.sleep(0.05)
     start = time.monotonic()
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     assert await waiting
     assert time.monotonic() - start < 0.1
 
 
 async def test_nobody_wakes_without_a_reason(queue: RedisQueue) -> None:
-    await queue.put(SENDING, 1, 10)
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(SENDING, 1, 10))
+    await queue.put(job(TRIAGE, 1, 10))
     await queue.ack(await one(queue))
     start = time.monotonic()
     assert not await queue.wait(TRIAGE, 0.2)
@@ -310,18 +310,18 @@ async def test_nobody_wakes_without_a_reason(queue: RedisQueue) -> None:
 async def test_a_claim_that_leaves_jobs_behind_wakes_the_next_worker(queue: RedisQueue) -> None:
     others = [asyncio.create_task(queue.wait(TRIAGE, 10)) for _ in range(2)]
     await asyncio.sleep(0.05)
-    await queue.put_many([Job(TRIAGE, id, id) for id in range(9)])
+    await queue.put(*(job(TRIAGE, id, id) for id in range(9)))
     await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
     await one(queue)
     assert await asyncio.wait_for(asyncio.gather(*others), 1) == [True, True]
 
 
 async def test_waiting_ends_when_a_delayed_job_is_due(queue: RedisQueue) -> None:
-    await queue.put(TRIAGE, 1, 10, soon(5))
+    await queue.put(job(TRIAGE, 1, 10, soon(5)))
     waiting = asyncio.create_task(queue.wait(TRIAGE, 10))
     await asyncio.sleep(0.05)
     start = time.monotonic()
-    await queue.put(TRIAGE, 2, 10, soon(0.2))  # earlier than what the sleeper knows of
+    await queue.put(job(TRIAGE, 2, 10, soon(0.2)))  # earlier than what the sleeper knows of
     assert await waiting
     assert await ids(queue) == []
     assert await queue.wait(TRIAGE, 10)
@@ -330,7 +330,7 @@ async def test_waiting_ends_when_a_delayed_job_is_due(queue: RedisQueue) -> None
 
 
 async def test_waiting_ends_when_a_lease_runs_out(queue: RedisQueue) -> None:
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     await one(queue, lease=0.2)
     assert await queue.wait(TRIAGE, 10)
     assert await ids(queue) == [1]
@@ -338,7 +338,7 @@ async def test_waiting_ends_when_a_lease_runs_out(queue: RedisQueue) -> None:
 
 async def test_a_redis_that_is_away_is_transient(real_redis: RealRedis) -> None:
     async with RedisQueue("unix:///nowhere/redis.sock") as queue:
-        for call in (queue.put(TRIAGE, 1, 1), queue.claim(TRIAGE, 1, 1), queue.epoch()):
+        for call in (queue.put(job(TRIAGE, 1, 1)), queue.claim(TRIAGE, 1, 1), queue.epoch()):
             with pytest.raises(Transient, match="Redis"):
                 await call
         with pytest.raises(Transient, match="Redis"):
@@ -348,7 +348,7 @@ async def test_a_redis_that_is_away_is_transient(real_redis: RealRedis) -> None:
 async def test_a_killed_redis_comes_back_with_its_jobs(
     queue: RedisQueue, real_redis: RealRedis
 ) -> None:
-    await queue.put_many([Job(TRIAGE, id, id) for id in range(50)])
+    await queue.put(*(job(TRIAGE, id, id) for id in range(50)))
     claim = await one(queue)
     waiting = asyncio.create_task(queue.wait(SENDING, 10))
     await asyncio.sleep(0.05)
@@ -356,7 +356,7 @@ async def test_a_killed_redis_comes_back_with_its_jobs(
     with pytest.raises(Transient):
         await waiting
     with pytest.raises(Transient):
-        await queue.put(TRIAGE, 99, 99)
+        await queue.put(job(TRIAGE, 99, 99))
     real_redis.start()
     assert await queue.ack(claim)  # also: the scripts are loaded again after NOSCRIPT
     assert (await queue.depth())[TRIAGE].ready == 49
@@ -364,7 +364,7 @@ async def test_a_killed_redis_comes_back_with_its_jobs(
 
 async def test_each_prefix_is_a_queue_of_its_own(queue: RedisQueue, real_redis: RealRedis) -> None:
     async with RedisQueue(real_redis.url, prefix="{other}") as other:
-        await other.put(TRIAGE, 1, 1)
+        await other.put(job(TRIAGE, 1, 1))
         assert await ids(queue) == []
         assert await ids(other) == [1]
 
@@ -372,13 +372,13 @@ async def test_each_prefix_is_a_queue_of_its_own(queue: RedisQueue, real_redis: 
 @pytest.mark.parametrize("score", [float("nan"), float("inf")])
 async def test_a_score_that_orders_nothing_is_refused(queue: RedisQueue, score: float) -> None:
     with pytest.raises(ValueError, match="finite"):
-        await queue.put(TRIAGE, 1, score)
+        await queue.put(job(TRIAGE, 1, score))
 
 
 async def test_urgent_jobs_can_be_taken_out_of_the_rest(queue: RedisQueue) -> None:
-    await queue.put_many([Job(TRIAGE, id, id) for id in range(1, 6)])
-    await queue.put(TRIAGE, 8, 8, is_urgent=True)
-    await queue.put(TRIAGE, 4, 4, is_urgent=True)
+    await queue.put(*(job(TRIAGE, id, id) for id in range(1, 6)))
+    await queue.put(job(TRIAGE, 8, 8, is_urgent=True))
+    await queue.put(job(TRIAGE, 4, 4, is_urgent=True))
     urgent = await queue.claim(TRIAGE, 9, 30, only_urgent=True)
     assert [claim.id for claim in urgent] == [4, 8]
     assert await queue.claim(TRIAGE, 9, 30, only_urgent=True) == []
@@ -390,8 +390,8 @@ async def test_an_urgent_job_stays_urgent_until_it_is_done(queue: RedisQueue) ->
         [claim] = await queue.claim(TRIAGE, 9, 0.03, only_urgent=True)
         return claim
 
-    await queue.put(TRIAGE, 1, 10, is_urgent=True)
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10, is_urgent=True))
+    await queue.put(job(TRIAGE, 1, 10))
     await queue.rescore(TRIAGE, 1, 7)
     await queue.release(await urgent())
     await queue.retry(await urgent(), 0)
@@ -400,19 +400,19 @@ async def test_an_urgent_job_stays_urgent_until_it_is_done(queue: RedisQueue) ->
     claim = await urgent()
     assert (claim.score, claim.tries, claim.lost) == (7, 1, 1)
     assert await queue.ack(claim)
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     assert await queue.claim(TRIAGE, 9, 30, only_urgent=True) == []
 
 
 async def test_what_was_taken_by_rank_is_not_taken_once_more_as_urgent(queue: RedisQueue) -> None:
-    await queue.put(TRIAGE, 1, 10, is_urgent=True)
+    await queue.put(job(TRIAGE, 1, 10, is_urgent=True))
     assert await ids(queue) == [1]
     assert await queue.claim(TRIAGE, 9, 30, only_urgent=True) == []
 
 
 async def test_a_sweep_takes_over_what_is_urgent_and_what_is_not(queue: RedisQueue) -> None:
-    await queue.put_many([Job(TRIAGE, 1, 1, is_urgent=True), Job(TRIAGE, 2, 2)])
-    await queue.reconcile([Job(TRIAGE, 1, 1), Job(TRIAGE, 2, 2, is_urgent=True)])
+    await queue.put(job(TRIAGE, 1, 1, is_urgent=True), job(TRIAGE, 2, 2))
+    await queue.reconcile([job(TRIAGE, 1, 1), job(TRIAGE, 2, 2, is_urgent=True)])
     urgent = await queue.claim(TRIAGE, 9, 30, only_urgent=True)
     assert [claim.id for claim in urgent] == [2]
 
@@ -420,10 +420,10 @@ async def test_a_sweep_takes_over_what_is_urgent_and_what_is_not(queue: RedisQue
 async def test_who_waits_for_urgent_jobs_sleeps_through_others(queue: RedisQueue) -> None:
     waiting = asyncio.create_task(queue.wait(TRIAGE, 10, only_urgent=True))
     await asyncio.sleep(0.05)
-    await queue.put(TRIAGE, 1, 10)
+    await queue.put(job(TRIAGE, 1, 10))
     await asyncio.sleep(0.1)
     assert not waiting.done()
-    await queue.put(TRIAGE, 2, 20, is_urgent=True)
+    await queue.put(job(TRIAGE, 2, 20, is_urgent=True))
     assert await asyncio.wait_for(waiting, 1)
 
 
@@ -433,7 +433,7 @@ async def test_each_worker_takes_its_share_of_a_short_queue(
     async with RedisQueue(real_redis.url) as other, RedisQueue(real_redis.url) as third:
         for worker in (queue, other, third):
             await take(worker)
-        await queue.put_many([Job(TRIAGE, id, id) for id in range(10)])
+        await queue.put(*(job(TRIAGE, id, id) for id in range(10)))
         taken = [[claim.id for claim in await take(worker)] for worker in (queue, other, third)]
     assert taken == [[0, 1, 2, 3], [4, 5], [6, 7]]
 

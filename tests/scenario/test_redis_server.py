@@ -18,6 +18,7 @@ import pytest
 
 from desk.errors import Misconfigured, Transient
 from desk.model import Step
+from tests.doubles.desk import job
 from tests.services import need
 from workers.queue import RedisQueue
 from workers.redis_server import RedisServer, find_program
@@ -66,7 +67,7 @@ async def until(true: Callable[[], bool], seconds: float = 3) -> None:
 
 async def put_one(server: RedisServer) -> None:
     async with RedisQueue(server.url) as queue:
-        await queue.put(Step.TRIAGE, 1, 1)
+        await queue.put(job(Step.TRIAGE, 1, 1))
 
 
 async def ready(server: RedisServer) -> int:

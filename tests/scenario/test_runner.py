@@ -16,7 +16,7 @@ import pytest
 from cli.serve import Process
 from desk.errors import Ambiguous, Permanent, Throttled, Transient
 from desk.model import Failure, Step
-from desk.rules import Job
+from tests.doubles.desk import job
 from tests.doubles.redis import RealRedis
 from tests.doubles.redis import queue as queue
 from tests.doubles.redis import real_redis as real_redis
@@ -105,7 +105,7 @@ async def depth(queue: RedisQueue) -> Depth:
 
 
 async def put(queue: RedisQueue, *ids: int) -> None:
-    await queue.put_many([Job(TRIAGE, id, id) for id in ids])
+    await queue.put(*(job(TRIAGE, id, id) for id in ids))
 
 
 async def test_jobs_run_in_their_order_and_are_gone(queue: RedisQueue, dead: Dead) -> None:
@@ -142,7 +142,7 @@ async def test_one_step_does_not_hold_up_another(queue: RedisQueue, dead: Dead) 
     await put(queue, 1, 2, 3)
     async with running(Runner(queue, services, dead, grace=0)):
         await until(lambda: slow.runs == [1])
-        await queue.put_many([Job(SHOW, id, id) for id in range(20)])
+        await queue.put(*(job(SHOW, id, id) for id in range(20)))
         await until(lambda: len(fast.ended) == 20, 0.4)
 
 
@@ -162,7 +162,7 @@ async def test_a_delayed_job_starts_on_time(queue: RedisQueue, dead: Dead) -> No
     work = Work()
     async with running(runner_of(queue, dead, Service(work))):
         start = time.monotonic()
-        await queue.put(TRIAGE, 1, 1, datetime.now(UTC) + timedelta(seconds=0.3))
+        await queue.put(job(TRIAGE, 1, 1, datetime.now(UTC) + timedelta(seconds=0.3)))
         await until(lambda: work.runs == [1])
         assert 0.28 < work.at[0] - start < 0.45
 
@@ -369,7 +369,7 @@ async def test_stop_lets_short_jobs_end_and_puts_long_ones_back(
     short, long = Work(0.2), Work(30)
     services = {TRIAGE: Service(long), SHOW: Service(short)}
     await put(queue, 1)
-    await queue.put(SHOW, 2, 2)
+    await queue.put(job(SHOW, 2, 2))
     runner = Runner(queue, services, dead, grace=0.5)
     task = asyncio.create_task(runner.run())
     await until(lambda: short.runs == [2] and long.runs == [1])
@@ -403,7 +403,7 @@ async def test_stop_ends_in_time_without_redis(
 ) -> None:
     work, ended = Work(30), Work(0.3)
     await put(queue, 1)
-    await queue.put(SHOW, 2, 2)
+    await queue.put(job(SHOW, 2, 2))
     runner = Runner(queue, {TRIAGE: Service(work), SHOW: Service(ended)}, dead, grace=1)
     task = asyncio.create_task(runner.run())
     await until(lambda: bool(work.runs and ended.runs))
@@ -520,7 +520,7 @@ async def test_a_slot_is_kept_for_urgent_jobs(queue: RedisQueue, dead: Dead) -> 
         await asyncio.sleep(0.05)
         assert work.now == 3
         start = time.monotonic()
-        await queue.put(TRIAGE, 99, 99, is_urgent=True)
+        await queue.put(job(TRIAGE, 99, 99, is_urgent=True))
         await until(lambda: 99 in work.runs)
         assert time.monotonic() - start < 0.1
         await until(lambda: len(work.ended) == 9)

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 
 from tests.doubles.redis import RealRedis
-from workers.schedule import Job, run_schedule
+from workers.schedule import Tick, run_schedule
 
 
 async def test_the_schedule_outlives_a_redis_that_is_away(real_redis: RealRedis) -> None:
@@ -15,7 +15,7 @@ async def test_the_schedule_outlives_a_redis_that_is_away(real_redis: RealRedis)
     async def tick() -> None:
         ticked.set()
 
-    running = asyncio.create_task(run_schedule(real_redis.url, [Job("tick", 1, tick)], retries=1))
+    running = asyncio.create_task(run_schedule(real_redis.url, [Tick("tick", 1, tick)], retries=1))
     try:
         await asyncio.wait_for(ticked.wait(), 10)
         real_redis.kill()

@@ -26,7 +26,7 @@ from inference.redact import Redacted
 from mail.compose import reply_subject
 from mail.parse import parse
 from mail.provider import Page
-from tests.doubles.desk import FastClock, review
+from tests.doubles.desk import FastClock, job, review
 from tests.doubles.house import Echo, House, NameRedactor, made_house, nothing
 from tests.doubles.mailbox import ScriptedMailbox, parse_here, raw_mail
 from workers.drafting import Drafter, envelope
@@ -180,7 +180,7 @@ async def test_nothing_leaves_while_the_undo_window_is_open(house: House) -> Non
     response = (await house.view()).response
     assert response is not None
     await house.queue.remove(Step.SENDING, response.id)
-    await house.queue.put(Step.SENDING, response.id, 0.0)
+    await house.queue.put(job(Step.SENDING, response.id, 0.0))
     await house.runner.drain()
     assert house.mailbox.sent == []
     await house.act(Verb.UNDO, "u")

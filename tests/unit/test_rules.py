@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,7 +29,9 @@ from desk.model import (
     Verb,
 )
 from desk.rules import (
+    Job,
     floor,
+    job_for,
     jobs,
     raised,
     read_rules,
@@ -165,3 +168,10 @@ def test_nothing_is_sent_that_was_not_approved() -> None:
 
 def test_a_mail_of_the_customer_opens_every_ticket_again() -> None:
     assert all(TICKET_MOVES[state, Verb.RECEIVE] is TicketState.NEW for state in TicketState)
+
+
+def test_what_is_queued_for_a_ticket_carries_its_rank_and_its_urgency() -> None:
+    urgent = replace(ticket(TicketState.OPEN, 1, 0), urgency=Urgency.HIGH, score=7.0)
+    assert job_for(urgent, Step.SENDING, 3) == Job(Step.SENDING, 3, 7.0, is_urgent=True)
+    with pytest.raises(TypeError, match="is_urgent"):
+        Job(Step.SHOW, 1, 0.0)  # type: ignore[call-arg]
