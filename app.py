@@ -13,7 +13,7 @@ import typer
 
 from cli.mailbox_app import app as mailbox
 from desk.errors import DeskError
-from desk.model import Role
+from desk.people import Role
 from desk.settings import Settings, read_settings
 
 cli = typer.Typer(

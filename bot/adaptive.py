@@ -12,7 +12,8 @@ from collections.abc import Iterable
 from bot.adaptive_text import Json, block, line, lines, reflowed, spelled
 from bot.card import Button, Card, Look, Tone, clip
 from bot.press import SAVE_AND_SEND, input_id, press_data
-from desk.model import Severity, Verb
+from desk.moves import Verb
+from desk.response import Severity
 
 LIMIT = 24_000
 """Bytes of a card in UTF-8. Teams takes 40 KB of UTF-16 with everything around it

@@ -6,9 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bot.card import Button, Card, Look, Tone, clean, clip, quoted, told_clock, told_who
-from desk.model import TicketView, Urgency, User, UserId, Verb
+from desk.classification import Urgency
+from desk.ids import UserId
+from desk.moves import Verb
+from desk.people import User
 from desk.sla import BREACH, WARNING, Escalation, SlaClock, place_of
 from desk.standing import standing, when
+from desk.ticket_view import TicketView
 
 QUOTE_LIMIT = 300
 LATER = (("1h", "for 1 hour"), ("4h", "for 4 hours"), ("1d", "for a day"))

@@ -17,10 +17,14 @@ from bot.chat import Chat, Gone
 from desk import access
 from desk.errors import DeskError, Permanent, Throttled, Transient
 from desk.failpoints import failpoint
-from desk.model import Network, Role, TicketId, TicketState, TicketView, User
+from desk.ids import TicketId
+from desk.people import Role, User
+from desk.places import Network
 from desk.sla import AGAIN, BREACH, WARNING, Escalation, SlaClock, place_of
 from desk.sla_records import Alert
 from desk.store import Store
+from desk.ticket import TicketState
+from desk.ticket_view import TicketView
 
 log = structlog.get_logger()
 

@@ -16,10 +16,14 @@ from bot.alerts import Alerts
 from bot.card import Card, ticket_card
 from bot.chat import Chat, Gone
 from bot.reports import Reports
+from desk.classification import Urgency
 from desk.errors import Permanent, Throttled, Transient
 from desk.failpoints import failpoint
-from desk.model import Network, Place, TicketId, TicketState, TicketView, Urgency
+from desk.ids import TicketId
+from desk.places import Network, Place
 from desk.store import Store
+from desk.ticket import TicketState
+from desk.ticket_view import TicketView
 
 log = structlog.get_logger()
 

@@ -11,24 +11,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from desk.actions import AGAIN, INSTEAD, IT_LEFT, Seen
-from desk.model import (
-    Classification,
-    Finding,
-    Kind,
-    Response,
-    ResponseState,
-    Severity,
-    TicketId,
-    TicketState,
-    TicketView,
-    Urgency,
-    UserId,
-    Verb,
-)
+from desk.action import Seen
+from desk.classification import Classification, Urgency
+from desk.email import Kind
+from desk.ids import TicketId, UserId
+from desk.moves import Verb
 from desk.priority import parts
+from desk.replies import AGAIN, INSTEAD, IT_LEFT
+from desk.response import Finding, Response, ResponseState, Severity
 from desk.sla import SlaClock
 from desk.standing import standing, when
+from desk.ticket import TicketState
+from desk.ticket_view import TicketView
 
 QUOTE_LIMIT = 600
 LAST_WORD = re.compile(r"(?<=\S)\s+\S*$")

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from bot.card import Card
 from desk.errors import Permanent
-from desk.model import TicketId
+from desk.ids import TicketId
 
 
 class Gone(Permanent):

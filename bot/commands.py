@@ -11,12 +11,16 @@ from datetime import UTC, datetime, timedelta
 from bot import dead
 from bot.card import Card, clean, clip, ordinal, span, ticket_card
 from desk import access
-from desk.actions import ActionRequest, Actions, Outcome, Result, Seen
+from desk.action import ActionRequest, Outcome, Result, Seen
+from desk.actions import Actions
 from desk.errors import Refused
-from desk.model import Role, TicketId, TicketView, User, Verb
+from desk.ids import TicketId
+from desk.moves import Verb
+from desk.people import Role, User
 from desk.priority import earlier, explained
 from desk.standing import standing, when
 from desk.store import Store
+from desk.ticket_view import TicketView
 
 HELP = (
     ("help", "this list"),

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from bot.card import clean, clip
 from desk.errors import Refused
 from desk.letter_office import LetterOffice
-from desk.model import DeadLetter, User
+from desk.people import User
 from desk.ports import Queue
 from desk.standing import when
+from desk.steps import DeadLetter
 from desk.store import Store
 
 LISTED = 10

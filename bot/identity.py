@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from desk.model import Network, User
+from desk.people import User
+from desk.places import Network
 from desk.store import Store
 
 UNLINKED = (

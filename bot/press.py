@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bot.card import Card
-from desk.actions import ActionRequest, Seen
+from desk.action import ActionRequest, Seen
 from desk.errors import Refused
-from desk.model import ResponseId, TicketId, User, Verb
+from desk.ids import ResponseId, TicketId
+from desk.moves import Verb
+from desk.people import User
 
 SAVE_AND_SEND = "edit_send"
 """The verb on the second button of Edit: EDIT, then send what was saved."""

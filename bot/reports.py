@@ -11,10 +11,13 @@ import structlog
 
 from bot.card import Button, Card, Look, clean, ticket_card
 from bot.dead import line
-from desk import dead_letters
+from desk import burial
 from desk.errors import DeskError, Transient
-from desk.model import DeadLetter, Network, TicketView, Verb
+from desk.moves import Verb
+from desk.places import Network
+from desk.steps import DeadLetter
 from desk.store import Store
+from desk.ticket_view import TicketView
 
 log = structlog.get_logger()
 
@@ -55,7 +58,7 @@ class Reports:
         if routes and len(errors) == len(routes):
             raise next((error for error in errors if isinstance(error, Transient)), errors[0])
         async with self.store.change() as change:
-            await dead_letters.record_reported(change, letter.id, len(routes) - len(errors))
+            await burial.record_reported(change, letter.id, len(routes) - len(errors))
 
     async def _post(self, route: Channel, card: Card) -> DeskError | None:
         try:

@@ -13,8 +13,9 @@ from cli.output import Record
 from cli.records import first_user, opened_store
 from desk.errors import Refused
 from desk.letter_office import LetterOffice
-from desk.model import DeadLetter, User
+from desk.people import User
 from desk.settings import Settings
+from desk.steps import DeadLetter
 from workers.queue import RedisQueue
 from workers.redis_server import RedisServer
 

@@ -10,9 +10,11 @@ from cli.output import Record
 from cli.records import first_user, opened_store
 from desk import access
 from desk.errors import DeskError, Misconfigured, Refused
-from desk.model import Role, TicketId, TicketView
+from desk.ids import TicketId
+from desk.people import Role
 from desk.priority import earlier
 from desk.settings import Settings
+from desk.ticket_view import TicketView
 from mail.oauth import Account
 from workers.queue import RedisQueue
 from workers.redis_server import find_program

@@ -21,10 +21,12 @@ from bot.identity import Identity
 from bot.web import listen, web_app
 from cli import parts
 from desk.actions import Actions
+from desk.classification import Urgency
 from desk.metrics import Metrics
-from desk.model import Network, TicketState, Urgency
+from desk.places import Network
 from desk.settings import Settings
 from desk.store import Store
+from desk.ticket import TicketState
 from workers.queue import RedisQueue
 
 SCRIPTS = Path(__file__).parent.parent / "node_modules" / "adaptivecards" / "dist"

@@ -24,8 +24,8 @@ from cli.mailboxes import (
 )
 from cli.output import Record
 from cli.records import mailbox_settings, opened_store
+from desk.email import Mailbox
 from desk.errors import DeskError, Misconfigured
-from desk.model import Mailbox
 from desk.settings import MailboxSettings, Settings
 from desk.store import Store
 from mail.bucket import LocalLimits

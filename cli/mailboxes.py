@@ -10,8 +10,9 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from desk.email import Mailbox
 from desk.errors import Misconfigured
-from desk.model import Mailbox, MailboxId
+from desk.ids import MailboxId
 from desk.ports import Limits
 from desk.settings import MailboxSettings, OAuthClientSettings, Settings
 from desk.store import Store

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from cli import output, parts
 from cli.output import Record
 from cli.records import mailbox_settings
-from desk.model import Classification, Draft, Kind, ParsedEmail
+from desk.classification import Classification
+from desk.email import Kind, ParsedEmail
+from desk.response import Draft
 from desk.rules import Rule, raised, tempered
 from desk.settings import Settings
 from inference.classify import Classifier

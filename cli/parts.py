@@ -9,13 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cli.records import mailbox_settings, make_private
-from desk import dead_letters
-from desk.actions import Review
+from desk import burial
+from desk.action import Review
+from desk.email import Address, ParsedEmail
 from desk.errors import DeskError, Misconfigured
-from desk.model import Address, Citation, Failure, Finding, MailboxId, ParsedEmail, Step
+from desk.ids import MailboxId
 from desk.ports import Limits, Queue, SystemClock
+from desk.response import Citation, Finding
 from desk.rules import Job, Rule, read_rules
 from desk.settings import Settings, WriterSettings
+from desk.steps import Failure, Step
 from desk.store import Store
 from inference.checks import check
 from inference.classify import HeadsClassifier
@@ -168,11 +171,11 @@ class Grave:
 
     async def remember(self, step: Step, id: int, failure: Failure) -> None:
         async with self.store.change() as change:
-            await dead_letters.remember(change, step, id, failure)
+            await burial.remember(change, step, id, failure)
 
     async def bury(self, step: Step, id: int, failure: Failure, tries: int) -> None:
         async with self.store.change() as change:
-            await dead_letters.bury(change, step, id, failure, tries)
+            await burial.bury(change, step, id, failure, tries)
 
 
 async def listen(provider: Provider, mailbox: MailboxId, queue: Queue) -> None:

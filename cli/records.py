@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from desk.email import Mailbox
 from desk.engine import upgrade
 from desk.errors import Misconfigured
-from desk.model import Mailbox, Role, User
+from desk.people import Role, User
 from desk.settings import MailboxSettings, Settings
 from desk.store import Store
 from desk.vault import Vault, create_key_file, open_vault

@@ -17,10 +17,12 @@ from cli.logs import configure_logs
 from cli.mailboxes import Opening, opened_mailboxes
 from cli.records import SAMPLES, first_user, opened_store, register_mailboxes
 from desk import failpoints
+from desk.email import Mailbox
+from desk.ids import MailboxId
 from desk.metrics import Metrics
-from desk.model import Mailbox, MailboxId, Step
 from desk.rules import Job
 from desk.settings import MailboxSettings, Settings
+from desk.steps import Step
 from desk.store import Store
 from mail.parse_pool import ParsePool
 from mail.provider import Provider

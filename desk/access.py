@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from types import MappingProxyType
 
+from desk.email import Mailbox
 from desk.errors import Permanent, Refused
-from desk.model import Mailbox, Role, TicketId, TicketView, User, Verb
+from desk.ids import TicketId
+from desk.moves import Verb
+from desk.people import Role, User
 from desk.store import Store
+from desk.ticket_view import TicketView
 
 NEEDS: Mapping[Verb, Role] = MappingProxyType(
     {

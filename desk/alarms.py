@@ -5,18 +5,18 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING
 
 from sqlalchemy import select
 
 from desk import access, records, sla_records
+from desk.action import ActionRequest, Desk
 from desk.change import Change
 from desk.errors import Refused
-from desk.model import Ticket, TicketState, User, UserId, Verb
-from desk.tables import users
-
-if TYPE_CHECKING:
-    from desk.actions import ActionRequest, Actions
+from desk.ids import UserId
+from desk.moves import Verb
+from desk.people import User
+from desk.tables.people import users
+from desk.ticket import Ticket, TicketState
 
 SPAN = re.compile(r"(\d{1,3})\s*(m|min|h|d)[a-z]*", re.IGNORECASE)
 UNITS = {"m": "minutes", "min": "minutes", "h": "hours", "d": "days"}
@@ -24,9 +24,7 @@ LONGEST = timedelta(days=30)
 USUAL_SNOOZE = "4h"
 
 
-async def acknowledge(
-    desk: Actions, change: Change, request: ActionRequest, ticket: Ticket
-) -> None:
+async def acknowledge(desk: Desk, change: Change, request: ActionRequest, ticket: Ticket) -> None:
     """Somebody has seen the alert: it is not said again for a while."""
     told = await sla_records.loud_escalations(change.connection, [ticket.id])
     if not told or ticket.state in (TicketState.WAITING, TicketState.CLOSED):
@@ -38,12 +36,12 @@ async def acknowledge(
     await change.set_ticket(ticket, request.verb, {})
 
 
-async def take(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+async def take(desk: Desk, change: Change, request: ActionRequest, ticket: Ticket) -> None:
     """Whoever has claimed it, from now on it is this person's."""
     await change.set_ticket(ticket, request.verb, {"assignee": request.user.id})
 
 
-async def assign(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+async def assign(desk: Desk, change: Change, request: ActionRequest, ticket: Ticket) -> None:
     """``text`` is a name, an address, or the number of a user."""
     chosen = await named(change, request.text.strip())
     if not access.sees(chosen, await change.mailbox(ticket.mailbox_id)):
@@ -51,14 +49,14 @@ async def assign(desk: Actions, change: Change, request: ActionRequest, ticket: 
     await change.set_ticket(ticket, request.verb, {"assignee": chosen.id}, to=chosen.id)
 
 
-async def snooze(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+async def snooze(desk: Desk, change: Change, request: ActionRequest, ticket: Ticket) -> None:
     """Out of the queue until a time. The clock runs on: a breach that comes is told."""
     until = change.now + read_span(request.text or USUAL_SNOOZE)
     changes = {"snoozed_until": until}
     await change.move_ticket(ticket, Verb.SNOOZE, changes, until=until.isoformat())
 
 
-async def wake(desk: Actions, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+async def wake(desk: Desk, change: Change, request: ActionRequest, ticket: Ticket) -> None:
     await change.move_ticket(ticket, Verb.WAKE)
 
 

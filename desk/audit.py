@@ -16,8 +16,9 @@ import orjson
 from sqlalchemy import Row, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from desk.model import TicketId, UserId, Verb
-from desk.tables import audit_heads, audit_logs
+from desk.ids import TicketId, UserId
+from desk.moves import Verb
+from desk.tables.audit import audit_heads, audit_logs
 
 GENESIS = "0" * 64
 

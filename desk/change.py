@@ -1,5 +1,5 @@
 """One write transaction. Every write is compare-and-set on ``version`` and leaves an audit entry in
-the same transaction; states move only along the tables of desk.model.
+the same transaction; states move only along the tables of desk.moves.
 """
 
 from __future__ import annotations
@@ -11,41 +11,21 @@ from typing import Any
 from sqlalchemy import insert, select, update
 
 from desk import records
+from desk.classification import Classification, Urgency
 from desk.clocks import Clocks
+from desk.email import Email, Mailbox, Relation
 from desk.errors import Refused
+from desk.ids import EmailId, MailboxId, ResponseId, TicketId
 from desk.mails import Mails, Received
-from desk.model import (
-    LIVE,
-    RESPONSE_MOVES,
-    TICKET_MOVES,
-    Classification,
-    Draft,
-    Email,
-    EmailId,
-    Ending,
-    Envelope,
-    Mailbox,
-    MailboxId,
-    Relation,
-    Response,
-    ResponseId,
-    ResponseState,
-    Step,
-    Ticket,
-    TicketId,
-    TicketState,
-    Urgency,
-    Verb,
-)
+from desk.moves import RESPONSE_MOVES, TICKET_MOVES, Verb
+from desk.response import LIVE, Draft, Envelope, Response, ResponseState
 from desk.rows import inserted
-from desk.tables import (
-    classifications,
-    dead_letters,
-    emails,
-    mailboxes,
-    responses,
-    tickets,
-)
+from desk.steps import Ending, Step
+from desk.tables.jobs import dead_letters
+from desk.tables.mailboxes import mailboxes
+from desk.tables.responses import responses
+from desk.tables.tickets import classifications, emails, tickets
+from desk.ticket import Ticket, TicketState
 
 
 class Change(Clocks, Mails):

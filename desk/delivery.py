@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from desk.change import Change
-from desk.model import Response, TicketState, Verb
+from desk.moves import Verb
+from desk.response import Response
+from desk.ticket import TicketState
 
 
 async def deliver(

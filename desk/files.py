@@ -9,10 +9,12 @@ from dataclasses import dataclass, replace
 from sqlalchemy import select
 
 from desk.change import Change
+from desk.email import Attachment
 from desk.errors import Refused
-from desk.model import Attachment, Envelope, Response, ResponseId
+from desk.ids import ResponseId
+from desk.response import Envelope, Response
 from desk.store import Store
-from desk.tables import files
+from desk.tables.responses import files
 
 MAX_BYTES = 15 * 1024 * 1024
 """Of all files of a reply: with what encoding adds, mail servers still take it; many refuse more

@@ -1,20 +1,102 @@
-"""What managers do about jobs that were given up, from the command line and from chat."""
+"""What managers do about jobs that were given up: from the command line, in chat and on a card."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from desk import dead_letters
+from sqlalchemy import update
+
+from desk import records
 from desk.change import Change
+from desk.dead_letters import letter_of
 from desk.errors import Refused
 from desk.handing_on import hand_on
-from desk.model import DeadLetter, DeadLetterId, Role, Step, User, UserId
+from desk.ids import DeadLetterId, ResponseId, UserId
+from desk.moves import Verb
+from desk.people import Role, User
 from desk.ports import Queue
+from desk.response import ResponseState
 from desk.rules import Job, jobs
+from desk.steps import DeadLetter, Ending, Step
 from desk.store import Store
+from desk.tables.jobs import dead_letters
+from desk.ticket import TicketState
+
+MAX_NOTE = 500
 
 LIST_LENGTH = 50
+
+
+async def requeue(change: Change, id: DeadLetterId, note: str = "") -> DeadLetter | None:
+    """Try it again from the beginning: the state goes back to where the step is asked for, and its
+    tries count from zero. None when somebody closed the letter before; then nothing is done."""
+    letter = await _closed(change, id, Ending.REQUEUED, note)
+    if letter is None or letter.ticket_id is None:
+        return letter
+    if letter.step not in (Step.TRIAGE, Step.DRAFTING):
+        return letter  # its record still asks for it
+    ticket = await change.ticket(letter.ticket_id)
+    is_untouched = await change.live_response(ticket.id) is None
+    if ticket.state is TicketState.OPEN and is_untouched:
+        verb = Verb.REQUEUE if letter.step is Step.TRIAGE else Verb.REGENERATE
+        await change.move_ticket(ticket, verb)
+    return letter
+
+
+async def discard(change: Change, id: DeadLetterId, note: str = "") -> DeadLetter | None:
+    """It is not tried again, and the ticket says so wherever people work. None as above."""
+    letter = await _closed(change, id, Ending.DISCARDED, note)
+    if letter is None or letter.ticket_id is None:
+        return letter
+    if letter.step is Step.SHOW:
+        # in no channel, but in the queue, in the console and by command
+        ticket = await change.ticket(letter.ticket_id)
+        await change.record_shown(ticket.id, ticket.version)
+    elif letter.step is Step.ALERT:
+        await change.make_moot(letter.target, "given up")
+    elif letter.step is Step.SENDING:
+        await _take_back(change, letter)
+    return letter
+
+
+async def _take_back(change: Change, letter: DeadLetter) -> None:
+    """What was never handed over has failed; of what was, nobody knows whether it left."""
+    response = await change.response(ResponseId(letter.target))
+    if response.state is ResponseState.APPROVED:
+        failure = f"{letter.failure.reason} A manager stopped it."
+        await change.move_response(response, Verb.FAIL, {"failure": failure})
+    elif response.state is ResponseState.SENDING:
+        await change.move_response(response, Verb.LOSE)
+
+
+async def _closed(change: Change, id: DeadLetterId, ending: Ending, note: str) -> DeadLetter | None:
+    """The letter, if it was open until now: of several that close it, one does."""
+    result = await change.connection.execute(
+        update(dead_letters)
+        .where(dead_letters.c.id == id, dead_letters.c.is_open)
+        .values(
+            is_open=False,
+            ending=ending.value,
+            closed_by=change.actor,
+            closed_at=change.now,
+        )
+    )
+    if result.rowcount != 1:
+        return None
+    row = await change.row(dead_letters, id)
+    place = f"dead_letters.sealed:{id}"
+    sealed = {**records.unseal(change.vault, row["sealed"], place), "note": note[:MAX_NOTE]}
+    value = records.seal(change.vault, sealed, place)
+    await change.connection.execute(
+        update(dead_letters).where(dead_letters.c.id == id).values(sealed=value)
+    )
+    letter = letter_of({**row, "sealed": value}, change.vault)
+    verb = Verb.REQUEUE if ending is Ending.REQUEUED else Verb.DISCARD
+    detail = {"job": f"{letter.step}:{letter.target}", "has_note": bool(note)}
+    await change.audit(verb, f"dead_letter:{id}", letter.ticket_id, detail)
+    return letter
+
 
 Decision = Callable[[Change, DeadLetterId, str], Awaitable[DeadLetter | None]]
 
@@ -42,13 +124,13 @@ class LetterOffice:
     async def requeue(self, user: User, id: int, note: str = "") -> DeadLetter:
         """Try it again from the beginning. Refused, saying how it was closed, when somebody was
         faster: of many who ask at once, one has it run."""
-        letter = await self._decide(user, id, note, dead_letters.requeue)
+        letter = await self._decide(user, id, note, requeue)
         await hand_on(self.queue, *await self._asked_for(letter))
         return letter
 
     async def discard(self, user: User, id: int, note: str = "") -> DeadLetter:
         """It is not tried again. Refused as above."""
-        return await self._decide(user, id, note, dead_letters.discard)
+        return await self._decide(user, id, note, discard)
 
     async def _decide(self, user: User, id: int, note: str, decision: Decision) -> DeadLetter:
         known = await self.letter(user, id)

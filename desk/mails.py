@@ -10,19 +10,15 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, func, insert, or_, select
 
 from desk import records
-from desk.model import (
-    Email,
-    EmailId,
-    MailboxId,
-    ParsedEmail,
-    Relation,
-    Response,
-    Ticket,
-    TicketId,
-)
+from desk.email import Email, ParsedEmail, Relation
+from desk.ids import EmailId, MailboxId, TicketId
 from desk.registry import Registry
+from desk.response import Response
 from desk.rules import response_of
-from desk.tables import answers, emails, read_columns, responses, tickets
+from desk.tables.responses import responses
+from desk.tables.schema import read_columns
+from desk.tables.tickets import answers, emails, tickets
+from desk.ticket import Ticket
 
 
 @dataclass(frozen=True, slots=True)

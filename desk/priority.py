@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from desk.model import Classification, Sentiment, Ticket
+from desk.classification import Classification, Sentiment
+from desk.ticket import Ticket
 
 MOST = 120
 """Minutes; however many reasons there are, none overtakes by more than this."""

@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import MappingProxyType
 
 from desk.calendars import Calendar
-from desk.model import Urgency
+from desk.classification import Urgency
 from desk.sla import DAY_AND_NIGHT, Goal, Pace, Terms
 
 USUAL = MappingProxyType(

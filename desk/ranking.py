@@ -10,8 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk import records
 from desk.change import Change
+from desk.classification import Urgency
 from desk.errors import Refused
-from desk.model import Rank, Ticket, TicketId, TicketState, Urgency, Verb
+from desk.ids import TicketId
+from desk.moves import Verb
 from desk.priority import (
     Because,
     Boost,
@@ -23,7 +25,10 @@ from desk.priority import (
     with_boost,
 )
 from desk.sla import RUNGS
-from desk.tables import emails, escalations, tickets, vips
+from desk.tables.people import vips
+from desk.tables.sla import escalations
+from desk.tables.tickets import emails, tickets
+from desk.ticket import Rank, Ticket, TicketState
 from desk.vault import Vault
 
 WAITING = (TicketState.NEW, TicketState.TRIAGED, TicketState.OPEN, TicketState.SNOOZED)

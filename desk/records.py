@@ -10,33 +10,20 @@ from typing import Any
 import orjson
 from sqlalchemy import RowMapping
 
-from desk.model import (
-    Address,
-    Attachment,
-    Bounce,
-    Category,
+from desk.classification import Category, Classification, Label, Sentiment, Urgency
+from desk.email import Address, Attachment, Bounce, Email, Kind, Mailbox, ParsedEmail, Relation
+from desk.people import Role, User
+from desk.response import (
     Citation,
-    Classification,
     Draft,
-    Email,
     Envelope,
     Finding,
-    Kind,
-    Label,
-    Mailbox,
-    ParsedEmail,
     Passage,
-    Relation,
     Response,
     ResponseState,
-    Role,
-    Sentiment,
     Severity,
-    Ticket,
-    TicketState,
-    Urgency,
-    User,
 )
+from desk.ticket import Ticket, TicketState
 from desk.vault import Vault
 
 Row = RowMapping | Mapping[str, Any]

@@ -7,32 +7,18 @@ from collections.abc import Mapping
 from sqlalchemy import delete, select, update
 
 from desk import records
+from desk.email import Mailbox
 from desk.errors import Refused
-from desk.model import (
-    Mailbox,
-    MailboxId,
-    Network,
-    Place,
-    Role,
-    TicketId,
-    User,
-    UserId,
-)
+from desk.ids import MailboxId, TicketId, UserId
+from desk.people import Role, User
+from desk.places import Network, Place
 from desk.rows import Rows
 from desk.sla import Escalation
-from desk.tables import (
-    action_keys,
-    alerts,
-    cards,
-    conversations,
-    escalations,
-    identities,
-    knowledge_base,
-    mailboxes,
-    sign_ins,
-    tickets,
-    users,
-)
+from desk.tables.knowledge import knowledge_base
+from desk.tables.mailboxes import mailboxes, sign_ins
+from desk.tables.people import conversations, identities, users
+from desk.tables.sla import alerts, escalations
+from desk.tables.tickets import action_keys, cards, tickets
 
 
 class Registry(Rows):

@@ -11,16 +11,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk import audit, records
 from desk.errors import Conflict, Permanent
-from desk.model import (
-    TicketId,
-    UserId,
-    Verb,
-)
+from desk.ids import TicketId, UserId
+from desk.moves import Verb
 from desk.ports import Clock
 from desk.promises import DEFAULT, Policies
-from desk.tables import (
-    read_columns,
-)
+from desk.tables.schema import read_columns
 from desk.vault import Vault
 
 

@@ -11,19 +11,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from desk.classification import Classification, Label, Urgency
+from desk.email import Kind
 from desk.errors import Misconfigured
-from desk.model import (
-    Classification,
-    Kind,
-    Label,
-    Response,
-    ResponseId,
-    ResponseState,
-    Step,
-    Ticket,
-    TicketState,
-    Urgency,
-)
+from desk.ids import ResponseId
+from desk.response import Response, ResponseState
+from desk.steps import Step
+from desk.ticket import Ticket, TicketState
 
 MAX_REASONS = 3
 RULE_TEXT_LIMIT = 20_000

@@ -22,8 +22,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from desk.classification import Urgency
 from desk.errors import Misconfigured
-from desk.model import Urgency
 from desk.priority_settings import PrioritySettings
 from desk.promises import USUAL, Policies
 from desk.section import Section

@@ -11,10 +11,12 @@ from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk import sla
-from desk.model import Network, TicketId
+from desk.ids import TicketId
+from desk.places import Network
 from desk.records import Row
 from desk.sla import Escalation, Goal, SlaClock
-from desk.tables import alerts, escalations, sla_clocks, tickets
+from desk.tables.sla import alerts, escalations, sla_clocks
+from desk.tables.tickets import tickets
 
 MICROSECOND = timedelta(microseconds=1)
 SAME = (

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import Field, model_validator
 
 from desk.calendars import ALWAYS, Calendar, public_holidays, read_hours
+from desk.classification import Urgency
 from desk.errors import Misconfigured
-from desk.model import Urgency
 from desk.promises import Policies, Policy
 from desk.section import Section
 from desk.sla import Pace

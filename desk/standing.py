@@ -9,7 +9,12 @@ import re
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from desk.model import ResponseState, Step, TicketState, TicketView, UserId, Verb
+from desk.ids import UserId
+from desk.moves import Verb
+from desk.response import ResponseState
+from desk.steps import Step
+from desk.ticket import TicketState
+from desk.ticket_view import TicketView
 
 MARK = re.compile("\ue000(\\d+)\ue001")
 """A time mark: seconds since 1970 between two private-use characters, which no mail text keeps."""

@@ -9,98 +9,34 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Self
 
 from sqlalchemy import func, select
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from desk import audit, dead_letters, ranking, records, sla_records
-from desk.auditor import Finding, audited
+from desk import audit, dead_letters, ranking, records
 from desk.change import Change
-from desk.engine import Turns, create_engine, translated
+from desk.directory import Directory
+from desk.email import Email, Relation
+from desk.engine import translated
 from desk.errors import Permanent
 from desk.failpoints import failpoint
-from desk.model import (
-    DeadLetter,
-    Email,
-    EmailId,
-    Mailbox,
-    MailboxId,
-    Network,
-    Place,
-    Relation,
-    Response,
-    ResponseId,
-    ResponseState,
-    Step,
-    Ticket,
-    TicketId,
-    TicketState,
-    TicketView,
-    User,
-    UserId,
-)
-from desk.ports import Clock, SystemClock
-from desk.promises import DEFAULT, Policies
-from desk.sla import Escalation, SlaClock
-from desk.sla_records import Alert
-from desk.tables import (
-    audit_logs,
-    cards,
-    conversations,
-    emails,
-    escalations,
-    identities,
-    mailboxes,
-    read_columns,
-    responses,
-    sign_ins,
-    tickets,
-    users,
-)
-from desk.vault import Vault
+from desk.ids import EmailId, MailboxId, ResponseId, TicketId, UserId
+from desk.lateness import Lateness
+from desk.places import Network, Place
+from desk.response import Response, ResponseState
+from desk.steps import DeadLetter, Step
+from desk.tables.audit import audit_logs
+from desk.tables.responses import responses
+from desk.tables.schema import read_columns
+from desk.tables.tickets import cards, emails, tickets
+from desk.ticket import Ticket, TicketState
+from desk.ticket_view import TicketView
 from desk.views import read_views
 
 ON_THE_WAY = (ResponseState.APPROVED, ResponseState.SENDING, ResponseState.UNKNOWN)
 
 
-class Store:
+class Store(Directory, Lateness):
     """Reads and writes the desk's records. ``async with Store.open(url, vault) as store``."""
-
-    def __init__(
-        self,
-        engine: AsyncEngine,
-        vault: Vault,
-        clock: Clock | None = None,
-        promises: Policies = DEFAULT,
-    ) -> None:
-        self.engine = engine
-        self._turns = Turns(engine)
-        self.promises = promises
-        self.vault = vault
-        self.clock = clock or SystemClock()
-
-    @classmethod
-    def open(
-        cls, url: str, vault: Vault, clock: Clock | None = None, promises: Policies = DEFAULT
-    ) -> Self:
-        return cls(create_engine(url), vault, clock, promises)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.engine.dispose()
-
-    @asynccontextmanager
-    async def read(self) -> AsyncIterator[AsyncConnection]:
-        """A read transaction; database trouble is Transient."""
-        with translated():
-            async with self.engine.connect() as connection:
-                if self.engine.dialect.name == "postgresql":  # SQLite reads one snapshot anyway
-                    await connection.execution_options(isolation_level="REPEATABLE READ")
-                async with connection.begin():
-                    yield connection
 
     @asynccontextmanager
     async def change(self, actor: UserId | None = None) -> AsyncIterator[Change]:
@@ -137,45 +73,6 @@ class Store:
         async with self.read() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return [records.email(row, self.vault) for row in rows]
-
-    async def mailbox(self, id: MailboxId) -> Mailbox:
-        row = await self._one(select(mailboxes).where(mailboxes.c.id == id), f"mailbox {id}")
-        return records.mailbox(row)
-
-    async def mailboxes(self) -> list[Mailbox]:
-        async with self.read() as connection:
-            rows = (await connection.execute(select(mailboxes).order_by(mailboxes.c.id))).mappings()
-            return [records.mailbox(row) for row in rows]
-
-    async def sign_in(self, id: MailboxId) -> tuple[dict[str, Any], int] | None:
-        """What Change.save_sign_in kept, and its version."""
-        query = select(sign_ins).where(sign_ins.c.mailbox_id == id)
-        async with self.read() as connection:
-            row = (await connection.execute(query)).mappings().one_or_none()
-        if row is None:
-            return None
-        return records.unseal(self.vault, row["sealed"], f"sign_ins.sealed:{id}"), row["version"]
-
-    async def user(self, id: UserId) -> User:
-        row = await self._one(select(users).where(users.c.id == id), f"user {id}")
-        return records.user(row, self.vault)
-
-    async def user_by_email(self, email: str) -> User | None:
-        query = select(users).where(users.c.email_index == self.vault.blind(email))
-        return await self._user(query)
-
-    async def user_by_identity(self, network: Network, external_id: str) -> User | None:
-        query = (
-            select(users)
-            .join(identities)
-            .where(identities.c.network == network, identities.c.external_id == external_id)
-        )
-        return await self._user(query)
-
-    async def users(self) -> list[User]:
-        async with self.read() as connection:
-            rows = (await connection.execute(select(users).order_by(users.c.id))).mappings()
-            return [records.user(row, self.vault) for row in rows]
 
     async def places(self, id: TicketId) -> list[Place]:
         """Where the cards of a ticket are shown."""
@@ -215,11 +112,6 @@ class Store:
         async with self.read() as connection:
             return list((await connection.scalars(query)).all())
 
-    async def late(self) -> list[Ticket]:
-        """What is late already, is not urgent, and still stands in front of what is not late."""
-        async with self.read() as connection:
-            return await ranking.find_late(connection, self.vault, self.clock.now())
-
     async def unfinished(self) -> list[tuple[Ticket, Response | None]]:
         """The tickets whose state, or whose response's state, asks for a step (desk.rules.jobs)."""
         may_have_left = (responses.c.state == ResponseState.DRAFT) & (responses.c.earlier_ids != "")
@@ -237,18 +129,6 @@ class Store:
         by_ticket = {row["ticket_id"]: records.response(row, self.vault) for row in found}
         return [(records.ticket(row, self.vault), by_ticket.get(row["id"])) for row in rows]
 
-    async def conversation_reference(self, network: Network, channel: str) -> str | None:
-        """What Change.save_conversation kept."""
-        query = select(conversations.c.sealed).where(
-            conversations.c.network == network, conversations.c.channel == channel
-        )
-        async with self.read() as connection:
-            sealed = await connection.scalar(query)
-        if sealed is None:
-            return None
-        place = f"conversations.sealed:{network}:{channel}"
-        return str(records.unseal(self.vault, sealed, place))
-
     async def edited_since(self, time: datetime) -> list[Ticket]:
         """Tickets of which somebody began to edit the draft before ``time`` and did not end."""
         query = select(tickets).where(
@@ -257,50 +137,6 @@ class Store:
         async with self.read() as connection:
             rows = (await connection.execute(query)).mappings().all()
         return [records.ticket(row, self.vault) for row in rows]
-
-    async def due_clocks(self, limit: int = 500) -> list[int]:
-        """The clocks that have come to a rung."""
-        async with self.read() as connection:
-            return await sla_records.due_clocks(connection, self.clock.now(), limit)
-
-    async def asleep(self) -> list[TicketId]:
-        """The snoozed tickets that are to wake."""
-        async with self.read() as connection:
-            return await sla_records.asleep(connection, self.clock.now())
-
-    async def untold(self) -> list[int]:
-        """Escalations of which somebody is still to be told, and that were not given up."""
-        async with self.read() as connection:
-            dead = await dead_letters.given_up(connection)
-            found = await sla_records.untold(connection)
-        return [id for id in found if (Step.ALERT, id) not in dead]
-
-    async def escalation(self, id: int) -> Escalation:
-        row = await self._one(select(escalations).where(escalations.c.id == id), f"escalation {id}")
-        return sla_records.escalation(row)
-
-    async def clocks(self, id: TicketId) -> list[SlaClock]:
-        """All clocks of a ticket, oldest first."""
-        async with self.read() as connection:
-            return await sla_records.clocks_of(connection, [id])
-
-    async def told(self, id: TicketId) -> list[Escalation]:
-        """What people were told of a ticket that asks for an acknowledgement, oldest first."""
-        async with self.read() as connection:
-            return await sla_records.loud_escalations(connection, [id])
-
-    async def accounts(self, ids: Sequence[UserId]) -> list[tuple[Network, str]]:
-        """Where these people are known to be, each on every network."""
-        query = select(identities.c.network, identities.c.external_id)
-        query = query.where(identities.c.user_id.in_(ids)).order_by(identities.c.user_id)
-        async with self.read() as connection:
-            found = (await connection.execute(query)).all()
-        return [(Network(network), external) for network, external in found]
-
-    async def alerts(self, id: TicketId) -> list[Alert]:
-        """Every message about an escalation of this ticket."""
-        async with self.read() as connection:
-            return await sla_records.alerts_of(connection, id)
 
     async def recent_replies(self, view: TicketView, since: datetime) -> tuple[int, int]:
         """How many replies left since then: on this ticket, and to this ticket's sender."""
@@ -352,23 +188,6 @@ class Store:
         async with self.read() as connection:
             return await dead_letters.given_up(connection)
 
-    async def audit_clocks(self) -> tuple[int, list[Finding]]:
-        """How many rungs were noted, and what the audit log says went wrong with them."""
-        async with self.read() as connection:
-            return await audited(audit.entries(connection), self.clock.now())
-
     async def verify(self) -> audit.Verdict:
         async with self.read() as connection:
             return await audit.verify(connection)
-
-    async def _one(self, query: Any, what: str) -> records.Row:
-        async with self.read() as connection:
-            row = (await connection.execute(query)).mappings().one_or_none()
-        if row is None:
-            raise Permanent(f"There is no {what}")
-        return row
-
-    async def _user(self, query: Any) -> User | None:
-        async with self.read() as connection:
-            row = (await connection.execute(query)).mappings().one_or_none()
-        return records.user(row, self.vault) if row else None

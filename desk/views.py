@@ -10,31 +10,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk import records, sla, sla_records
 from desk.dead_letters import read_of_tickets
-from desk.model import (
-    Email,
-    EmailId,
-    Relation,
-    Response,
-    ResponseState,
-    Ticket,
-    TicketId,
-    TicketView,
-    UserId,
-    Verb,
-)
+from desk.email import Email, Relation
+from desk.ids import EmailId, TicketId, UserId
+from desk.moves import Verb
 from desk.records import Row
+from desk.response import Response, ResponseState
 from desk.sla import Escalation, SlaClock
-from desk.tables import (
-    answers,
-    audit_logs,
-    classifications,
-    emails,
-    mailboxes,
-    read_columns,
-    responses,
-    tickets,
-    users,
-)
+from desk.tables.audit import audit_logs
+from desk.tables.mailboxes import mailboxes
+from desk.tables.people import users
+from desk.tables.responses import responses
+from desk.tables.schema import read_columns
+from desk.tables.tickets import answers, classifications, emails, tickets
+from desk.ticket import Ticket
+from desk.ticket_view import TicketView
 from desk.vault import Vault
 
 ASIDE = (

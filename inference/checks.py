@@ -14,7 +14,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from desk.model import Address, Citation, Finding, ParsedEmail, Severity
+from desk.email import Address, ParsedEmail
+from desk.response import Citation, Finding, Severity
 from inference.facts import Fact, facts, known
 from inference.language import OTHER, detect
 from inference.promises import is_promise

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
-from desk.model import Category, Classification, Label, Sentiment, Urgency
+from desk.classification import Category, Classification, Label, Sentiment, Urgency
 from inference.encoder import Reader, Vectors
 from inference.heads import Head, Heads, Numbers, choose, softmax
 from inference.language import detect

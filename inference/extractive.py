@@ -10,7 +10,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from desk.model import Category, Citation, Draft, Passage
+from desk.classification import Category
+from desk.response import Citation, Draft, Passage
 from inference.ladder import Question
 from inference.language import LANGUAGES, OTHER, detect
 from inference.letter import LETTER, Letters

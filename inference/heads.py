@@ -16,8 +16,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from desk.classification import Category, Sentiment, Urgency
 from desk.errors import Misconfigured
-from desk.model import Category, Sentiment, Urgency
 from inference.encoder import LAYERS, Reader, Vectors
 
 Numbers = NDArray[np.float64]

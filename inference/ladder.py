@@ -10,9 +10,10 @@ from typing import Protocol
 import structlog
 
 from desk.breaker import Breaker
+from desk.classification import Category, Sentiment
 from desk.errors import DeskError, Permanent, Throttled
-from desk.model import Category, Draft, Passage, Sentiment
 from desk.ports import Clock
+from desk.response import Draft, Passage
 
 _NAME = re.compile(r"(?:<[A-Z_]+_\d+>|[^\W\d_][\w.'’-]*)(?: [^\W\d_][\w.'’-]*){0,2}$")
 

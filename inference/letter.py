@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from desk.classification import Sentiment
 from desk.errors import Misconfigured
-from desk.model import Sentiment
 from inference.ladder import Question
 from inference.language import LANGUAGES
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import structlog
 
 from desk.errors import Transient
-from desk.model import Draft
 from desk.ports import Limits
+from desk.response import Draft
 from inference.ladder import Question, Writer
 
 log = structlog.get_logger(__name__)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from desk.model import Citation, Passage
+from desk.response import Citation, Passage
 from inference.ladder import Question
 
 PROMPT = "reply-1"

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from desk.errors import Misconfigured, Permanent, Throttled, Transient
-from desk.model import Draft
+from desk.response import Draft
 from inference.ladder import Question
 from inference.letter import Letters
 from inference.prompt import PROMPT, SCHEMA, Prompt, build, clean

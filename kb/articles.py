@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from desk.errors import Misconfigured
-from desk.model import Passage
+from desk.response import Passage
 from kb.markdown import WORD, Block, blocks
 
 SUFFIXES = frozenset({".md", ".markdown", ".txt"})

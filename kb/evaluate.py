@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
-from desk.model import Passage
+from desk.response import Passage
 
 PASSAGES = 40  # asked for, so that ten different articles are among them
 DEPTH = 10

@@ -18,7 +18,7 @@ from typing import Self
 import numpy as np
 
 from desk.errors import Misconfigured
-from desk.model import Passage
+from desk.response import Passage
 from kb.articles import Article, Entry
 from kb.search import Vectors
 

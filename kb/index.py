@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from desk.errors import DeskError, Misconfigured, Permanent, Transient
-from desk.model import Passage
+from desk.response import Passage
 from kb.articles import Article, Entry
 from kb.lite import Lite
 from kb.search import Vectors

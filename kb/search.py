@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from desk.model import Passage
+from desk.response import Passage
 from kb.articles import Article, Entry, split
 
 Vectors = NDArray[np.float32]

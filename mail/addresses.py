@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from desk.model import Address
+from desk.email import Address
 from mail.headers import decoded, visible
 
 MAX_LENGTH = 16 * 1024

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field
 from mimetypes import guess_extension
 
-from desk.model import Attachment
+from desk.email import Attachment
 from mail import tnef
 from mail.charset import clean, declared_in_html, decode
 from mail.html import MARKS, REST, html_to_text

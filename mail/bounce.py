@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from desk.model import Bounce
+from desk.email import Bounce
 from mail.addresses import addresses
 from mail.headers import Headers, message_ids, read_headers, visible
 from mail.mime import Part

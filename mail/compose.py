@@ -14,8 +14,9 @@ from types import MappingProxyType
 
 import idna
 
+from desk.email import Address, Attachment, Kind, ParsedEmail
 from desk.errors import Permanent
-from desk.model import Address, Attachment, Envelope, Kind, ParsedEmail
+from desk.response import Envelope
 from mail.threads import REPLIES
 
 LAST_REFERENCES = 20

@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from datetime import timedelta
 
-from desk.model import ParsedEmail
+from desk.email import ParsedEmail
 from mail.threads import ancestors, subject_key
 
 RESEND_WINDOW = timedelta(hours=72)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from desk.model import Kind
+from desk.email import Kind
 from mail.headers import Headers
 from mail.phrases import AUTO_SUBJECT, MAILER, UNDELIVERED
 

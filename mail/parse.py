@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from desk.model import Address, Kind, ParsedEmail
+from desk.email import Address, Kind, ParsedEmail
 from mail.addresses import addresses
 from mail.body import Body
 from mail.bounce import bounce_of

@@ -15,8 +15,8 @@ from typing import Self
 import orjson
 
 from desk.child import Child
+from desk.email import ParsedEmail
 from desk.errors import Transient
-from desk.model import ParsedEmail
 from desk.records import parsed_email
 from mail.parse_child import OUT_OF_MEMORY
 from mail.quarantine import quarantined

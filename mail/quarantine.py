@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from desk.model import QUARANTINED, Address, ParsedEmail
+from desk.email import QUARANTINED, Address, ParsedEmail
 from mail.addresses import addresses
 from mail.headers import decoded, made_up_id, message_ids, visible
 

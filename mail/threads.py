@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 
-from desk.model import ParsedEmail
+from desk.email import ParsedEmail
 
 MAX_ANCESTORS = 50
 MAX_AGE = timedelta(days=14)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from mimetypes import guess_type
 
-from desk.model import Attachment
+from desk.email import Attachment
 from mail.charset import decode
 from mail.names import safe_name
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from desk.model import MailboxId
+from desk.ids import MailboxId
 from desk.store import Store
 from mail.oauth import SignIn
 

@@ -9,22 +9,14 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from desk.change import Change
+from desk.email import Email, Mailbox, Relation
+from desk.ids import EmailId
 from desk.mails import Received
-from desk.model import (
-    RESPONSE_MOVES,
-    TICKET_MOVES,
-    Email,
-    EmailId,
-    Mailbox,
-    Relation,
-    Response,
-    ResponseState,
-    Ticket,
-    TicketState,
-    Verb,
-)
+from desk.moves import RESPONSE_MOVES, TICKET_MOVES, Verb
 from desk.priority import MOST, Because, with_boost
 from desk.ranking import ranked
+from desk.response import Response, ResponseState
+from desk.ticket import Ticket, TicketState
 from mail.duplicates import RESEND_WINDOW, is_copy
 from mail.threads import ancestors, belongs
 

@@ -9,30 +9,21 @@ from typing import Protocol
 
 import structlog
 
-from desk.actions import Review
+from desk.action import Review
+from desk.classification import Category, Classification, L, Label, Sentiment
+from desk.email import Kind, ParsedEmail
 from desk.errors import DeskError
 from desk.failpoints import failpoint
 from desk.handing_on import hand_on
-from desk.model import (
-    Category,
-    Classification,
-    Draft,
-    Envelope,
-    Kind,
-    L,
-    Label,
-    ParsedEmail,
-    Passage,
-    Sentiment,
-    Step,
-    TicketId,
-    TicketState,
-    TicketView,
-    Verb,
-)
+from desk.ids import TicketId
+from desk.moves import Verb
 from desk.ports import Queue
+from desk.response import Draft, Envelope, Passage
 from desk.rules import job_for
+from desk.steps import Step
 from desk.store import Store
+from desk.ticket import TicketState
+from desk.ticket_view import TicketView
 from inference.ladder import Question
 from inference.language import detect
 from inference.redact import Found, Redacted, restore, substitute

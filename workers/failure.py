@@ -10,7 +10,7 @@ from random import SystemRandom
 from typing import TypeVar
 
 from desk.errors import DeskError, Transient
-from desk.model import Failure
+from desk.steps import Failure
 
 T = TypeVar("T")
 

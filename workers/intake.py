@@ -9,13 +9,15 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from desk.email import Mailbox, ParsedEmail
 from desk.errors import DeskError, Transient
 from desk.failpoints import failpoint
 from desk.handing_on import hand_on
+from desk.ids import MailboxId
 from desk.mails import Received
-from desk.model import Mailbox, MailboxId, ParsedEmail, Step
 from desk.ports import Queue
 from desk.rules import Job, job_for, jobs
+from desk.steps import Step
 from desk.store import Store
 from mail.duplicates import content_key
 from mail.provider import Arrival, Provider

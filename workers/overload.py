@@ -13,11 +13,13 @@ from typing import Protocol
 import structlog
 
 from desk.errors import Conflict, Transient
-from desk.model import Step, Ticket, Verb
+from desk.moves import Verb
 from desk.priority import USUAL, Because, Weights, with_boost
 from desk.ranking import ranked
 from desk.rules import jobs
+from desk.steps import Step
 from desk.store import Store
+from desk.ticket import Ticket
 
 log = structlog.get_logger()
 

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 
 import structlog
 
-from desk.model import Step
 from desk.rules import Job
+from desk.steps import Step
 from workers.scripts import PATIENCE, PREFIX, Scripts
 
 _CHUNK = 500  # jobs a script call, so that nobody else waits long for Redis

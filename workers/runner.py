@@ -16,7 +16,7 @@ import structlog
 
 from desk.errors import Transient
 from desk.failpoints import failpoint
-from desk.model import Failure, Step
+from desk.steps import Failure, Step
 from workers.failure import backoff, caught
 from workers.queue import Claim, RedisQueue
 from workers.settle import LAST_WORDS, DeadLetters, Settlement

@@ -14,18 +14,13 @@ from datetime import timedelta
 
 from desk import files
 from desk.delivery import give_way
+from desk.email import Address, Mailbox
 from desk.errors import Ambiguous, Conflict, Permanent, Throttled, Transient
 from desk.failpoints import failpoint
-from desk.model import (
-    Address,
-    Mailbox,
-    MailboxId,
-    Response,
-    ResponseId,
-    ResponseState,
-    Verb,
-)
+from desk.ids import MailboxId, ResponseId
+from desk.moves import Verb
 from desk.ports import Queue
+from desk.response import Response, ResponseState
 from desk.rules import looks_for_earlier
 from desk.store import Store
 from inference.sentences import MARK

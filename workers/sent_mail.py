@@ -16,18 +16,12 @@ from desk.delivery import deliver
 from desk.errors import DeskError, Transient
 from desk.failpoints import failpoint
 from desk.handing_on import hand_on
-from desk.model import (
-    Finding,
-    MailboxId,
-    Response,
-    ResponseId,
-    ResponseState,
-    Severity,
-    Step,
-    Verb,
-)
+from desk.ids import MailboxId, ResponseId
+from desk.moves import Verb
 from desk.ports import Queue
+from desk.response import Finding, Response, ResponseState, Severity
 from desk.rules import LEFT_BEFORE, is_covered_by, job_for
+from desk.steps import Step
 from desk.store import Store
 from mail.provider import Provider
 

@@ -14,7 +14,7 @@ import structlog
 
 from desk.errors import Ambiguous, Permanent, Throttled, Transient
 from desk.failpoints import failpoint
-from desk.model import Failure, Step
+from desk.steps import Failure, Step
 from workers.failure import backoff, caught, failure, kind, trace
 from workers.queue import Claim, RedisQueue
 

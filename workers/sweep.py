@@ -13,8 +13,10 @@ from typing import Protocol
 import structlog
 
 from desk.errors import Transient
-from desk.model import Response, Step, Ticket
+from desk.response import Response
 from desk.rules import Job, jobs
+from desk.steps import Step
+from desk.ticket import Ticket
 
 LOOK = 1.0
 """Seconds between two looks at whether Redis is still the one that was filled."""

@@ -8,27 +8,20 @@ from typing import Protocol
 
 from desk import priority, ranking, rules
 from desk.change import Change
+from desk.classification import Category, Classification, Label, Sentiment, Urgency
+from desk.email import Kind, ParsedEmail
 from desk.errors import DeskError
 from desk.failpoints import failpoint
 from desk.handing_on import hand_on
-from desk.model import (
-    Category,
-    Classification,
-    Kind,
-    Label,
-    ParsedEmail,
-    Sentiment,
-    Step,
-    TicketId,
-    TicketState,
-    TicketView,
-    Urgency,
-    Verb,
-)
+from desk.ids import TicketId
+from desk.moves import Verb
 from desk.ports import Queue
 from desk.priority import USUAL, Because, Boost, Weights
 from desk.rules import Rule, job_for
+from desk.steps import Step
 from desk.store import Store
+from desk.ticket import TicketState
+from desk.ticket_view import TicketView
 from mail.compose import may_reply
 
 MACHINES = frozenset({Kind.BOUNCE, Kind.AUTO, Kind.CALENDAR})

@@ -9,10 +9,13 @@ from datetime import timedelta
 
 from desk.errors import Conflict
 from desk.handing_on import hand_on
-from desk.model import Step, TicketId, TicketState, Verb
+from desk.ids import TicketId
+from desk.moves import Verb
 from desk.ports import Queue
 from desk.rules import Job, job_for
+from desk.steps import Step
 from desk.store import Store
+from desk.ticket import TicketState
 
 EDIT_TIME = timedelta(minutes=15)
 """Somebody who opened a draft and neither saved it nor came back is no longer editing."""

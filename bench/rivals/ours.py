@@ -16,8 +16,8 @@ from sqlalchemy import Column, Integer, MetaData, Table, insert
 
 from bench.rivals.meter import Meter
 from desk.engine import upgrade
-from desk.model import Failure, Step
 from desk.rules import Job
+from desk.steps import Failure, Step
 from desk.store import Store
 from desk.vault import create_key_file, open_vault
 from workers.queue import RedisQueue

@@ -18,9 +18,10 @@ from bot.console.post import Page, Pages
 from bot.console.read_action import Act, Line, Open, read_message
 from bot.console.session import Sessions
 from bot.console.upload import read_upload
-from desk.actions import Actions, Result
+from desk.action import Result
+from desk.actions import Actions
 from desk.errors import DeskError, Misconfigured, Refused
-from desk.model import UserId
+from desk.ids import UserId
 from desk.store import Store
 
 log = structlog.get_logger()

@@ -10,8 +10,10 @@ from datetime import datetime
 from bot import adaptive
 from bot.card import Card, clean, ticket_card
 from bot.commands import whole_mail
-from desk.model import ResponseState, TicketView, UserId
+from desk.ids import UserId
+from desk.response import ResponseState
 from desk.standing import standing
+from desk.ticket_view import TicketView
 
 Json = dict[str, object]
 

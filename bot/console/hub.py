@@ -15,7 +15,7 @@ import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
-from desk.model import TicketId
+from desk.ids import TicketId
 
 log = structlog.get_logger()
 

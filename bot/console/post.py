@@ -14,7 +14,7 @@ from bot.console import draw
 from bot.console.hub import Hub
 from desk import access
 from desk.errors import DeskError, Refused
-from desk.model import TicketId, UserId
+from desk.ids import TicketId, UserId
 from desk.store import Store
 
 log = structlog.get_logger()

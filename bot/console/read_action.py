@@ -9,7 +9,7 @@ import orjson
 
 from bot.press import Press, read_press
 from desk.errors import Refused
-from desk.model import TicketId
+from desk.ids import TicketId
 
 LONGEST_KEY = 100
 LONGEST_LINE = 1000

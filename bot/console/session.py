@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from desk.model import UserId
+from desk.ids import UserId
 
 HOUR = 3600.0
 TOKEN_LIFE = 24 * HOUR

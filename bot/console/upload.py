@@ -12,7 +12,7 @@ from bot.console.read_action import read_key
 from bot.press import Press, read_press
 from desk.errors import Refused
 from desk.files import MAX_BYTES, NewFile
-from desk.model import Verb
+from desk.moves import Verb
 
 LONGEST_ABOUT = 4096
 ODD = "The page sent something that this Maildesk does not understand: reload it"

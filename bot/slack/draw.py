@@ -12,7 +12,8 @@ from bot.commands import HELP, Reply, help_text
 from bot.slack import text
 from bot.slack.read_action import Carried
 from bot.slack.text import UTC_ZONE, mrkdwn, pieces, plain, runs, typed
-from desk.model import Finding, Severity, Verb
+from desk.moves import Verb
+from desk.response import Finding, Severity
 
 Block = dict[str, Any]
 Message = dict[str, Any]

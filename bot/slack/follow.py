@@ -9,7 +9,7 @@ import structlog
 
 from bot.board import Board
 from desk.errors import DeskError
-from desk.model import TicketId
+from desk.ids import TicketId
 
 log = structlog.get_logger()
 

@@ -29,11 +29,17 @@ from bot.slack.people import People
 from bot.slack.post import translated
 from bot.slack.read_action import Click, Submission, read_values, text_at
 from desk import access
-from desk.actions import ActionRequest, Actions, Outcome, Result, Seen
+from desk.action import ActionRequest, Outcome, Result, Seen
+from desk.actions import Actions
 from desk.errors import DeskError, Permanent, Refused, Transient
-from desk.model import Response, ResponseState, TicketId, TicketState, TicketView, User, Verb
+from desk.ids import TicketId
+from desk.moves import Verb
+from desk.people import User
+from desk.response import Response, ResponseState
 from desk.standing import standing
 from desk.store import Store
+from desk.ticket import TicketState
+from desk.ticket_view import TicketView
 
 if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient

@@ -34,10 +34,14 @@ from bot.slack.read_action import (
     text_at,
 )
 from desk import access
-from desk.actions import ActionRequest, Actions, Outcome, Result
+from desk.action import ActionRequest, Outcome, Result
+from desk.actions import Actions
 from desk.errors import DeskError, Permanent, Refused, Transient
-from desk.model import Network, TicketView, User, Verb
+from desk.moves import Verb
+from desk.people import User
+from desk.places import Network
 from desk.store import Store
+from desk.ticket_view import TicketView
 
 log = structlog.get_logger()
 

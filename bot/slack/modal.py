@@ -13,7 +13,7 @@ import orjson
 from bot.slack.draw import HEAD, Block, beside, block_of, context, label, literal, section
 from bot.slack.read_action import Carried, read_carried
 from bot.slack.text import INPUT, MODAL_TITLE, PIECE, mrkdwn, pieces, plain
-from desk.model import Verb
+from desk.moves import Verb
 
 View = dict[str, Any]
 

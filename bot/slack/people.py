@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from bot.identity import Identity, unlinked
 from bot.slack.post import translated
 from desk.errors import Refused
-from desk.model import Network, User
+from desk.people import User
+from desk.places import Network
 
 if TYPE_CHECKING:
     from slack_sdk.web.async_client import AsyncWebClient

@@ -21,7 +21,7 @@ from bot.slack.draw import Message, draw
 from bot.slack.read_action import Asker
 from bot.slack.text import mrkdwn
 from desk.errors import DeskError, Permanent, Throttled, Transient
-from desk.model import TicketId
+from desk.ids import TicketId
 
 if TYPE_CHECKING:
     from slack_sdk.errors import SlackApiError

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from desk.actions import Seen
-from desk.model import ResponseId, TicketId, Verb
+from desk.action import Seen
+from desk.ids import ResponseId, TicketId
+from desk.moves import Verb
 
 Payload = Mapping[str, Any]
 

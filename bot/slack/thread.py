@@ -18,8 +18,10 @@ from bot.card import amount, clean
 from bot.slack.draw import Block, Message, beside, block_of, context, literal
 from bot.slack.post import pause, translated
 from bot.slack.text import PIECE, mrkdwn, pieces, plain
+from desk.email import Attachment, Email
 from desk.errors import Permanent, Transient
-from desk.model import Attachment, Email, EmailId, Network, TicketId
+from desk.ids import EmailId, TicketId
+from desk.places import Network
 from desk.standing import when
 from desk.store import Store
 

@@ -31,9 +31,11 @@ from bot.teams.pressed import Pressed, drawn, typed
 from bot.teams.read_action import Doing, Turn, read_turn
 from bot.teams.wire import TeamsWire
 from desk import access
-from desk.actions import Actions, Result
+from desk.action import Result
+from desk.actions import Actions
 from desk.errors import DeskError, Refused, Transient
-from desk.model import Network, Place, User
+from desk.people import User
+from desk.places import Network, Place
 from desk.settings import TeamsSettings
 from desk.store import Store
 

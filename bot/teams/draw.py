@@ -11,7 +11,7 @@ from bot.adaptive_text import block, lines, spelled
 from bot.card import Card, clean, clip
 from bot.commands import HELP, help_text
 from bot.press import SAVE_AND_SEND, Press, input_id, press_data
-from desk.model import Verb
+from desk.moves import Verb
 from desk.standing import unmarked
 
 Json = dict[str, Any]

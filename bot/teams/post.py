@@ -13,7 +13,8 @@ from bot.teams.draw import Json, draw_card, draw_text
 from bot.teams.read_action import THREAD, Turn, channel_id, root
 from bot.teams.wire import TeamsWire
 from desk.errors import DeskError, Permanent
-from desk.model import Network, TicketId
+from desk.ids import TicketId
+from desk.places import Network
 from desk.store import Store
 
 PERSON = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)

@@ -8,7 +8,7 @@ from bot.adaptive import draw
 from bot.card import Card
 from bot.press import Press
 from bot.teams.draw import Json, draw_noted, draw_question
-from desk.model import Verb
+from desk.moves import Verb
 
 
 @dataclass(frozen=True, slots=True)

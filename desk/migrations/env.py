@@ -8,7 +8,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from desk.engine import create_engine
-from desk.tables import metadata
+from desk.tables.schema import metadata
 
 LOCK = 0x6465736B
 """Processes that start together upgrade one after the other; SQLite's write lock does it there."""

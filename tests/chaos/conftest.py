@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from desk.model import Step
+from desk.steps import Step
 from tests.chaos.hatchery import Hatchery
 from tests.chaos.ledger import Ledger
 from tests.chaos.worker import Plan

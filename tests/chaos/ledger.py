@@ -14,16 +14,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from desk.model import (
-    Failure,
-    MailboxId,
-    Response,
-    Step,
-    Ticket,
-    TicketId,
-    TicketState,
-    Urgency,
-)
+from desk.classification import Urgency
+from desk.ids import MailboxId, TicketId
+from desk.response import Response
+from desk.steps import Failure, Step
+from desk.ticket import Ticket, TicketState
 
 SCHEMA = """
 CREATE TABLE jobs (id INTEGER PRIMARY KEY, score REAL, urgency TEXT, kind TEXT, state TEXT);

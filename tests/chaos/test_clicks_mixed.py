@@ -32,9 +32,13 @@ from bot.slack.connect import Slack
 from bot.teams.connect import PATH, Teams
 from desk.actions import Actions
 from desk.engine import upgrade
-from desk.model import Network, ResponseState, Step, TicketState, User
+from desk.people import User
+from desk.places import Network
+from desk.response import ResponseState
 from desk.settings import SlackSettings, TeamsSettings
+from desk.steps import Step
 from desk.store import Store
+from desk.ticket import TicketState
 from tests.doubles.crew import Post, Worker
 from tests.doubles.desk import CUSTOMER, Scene, new_vault, scene
 from tests.doubles.redis import RealRedis

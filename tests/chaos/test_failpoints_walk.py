@@ -19,21 +19,19 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from desk.actions import ActionRequest, Actions, Result, Seen
+from desk.action import ActionRequest, Result, Seen
+from desk.actions import Actions
 from desk.engine import upgrade
 from desk.errors import Transient
 from desk.failpoints import POINTS, arm, armed, failpoint
-from desk.model import (
-    ResponseState,
-    Role,
-    Step,
-    TicketId,
-    TicketState,
-    TicketView,
-    User,
-    Verb,
-)
+from desk.ids import TicketId
+from desk.moves import Verb
+from desk.people import Role, User
+from desk.response import ResponseState
+from desk.steps import Step
 from desk.store import Store
+from desk.ticket import TicketState
+from desk.ticket_view import TicketView
 from mail.maildir import deliver
 from tests.doubles.crew import OWN, FileWall, Post, Worker
 from tests.doubles.desk import new_vault, review

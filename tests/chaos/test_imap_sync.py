@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from desk.model import Mailbox, ParsedEmail, Step
+from desk.email import Mailbox, ParsedEmail
+from desk.steps import Step
 from desk.store import Store
 from mail.parse import parse
 from tests.doubles.desk import ListQueue

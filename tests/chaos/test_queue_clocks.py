@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from desk.model import Step
+from desk.steps import Step
 from tests.chaos.conftest import Yard
 from tests.chaos.hatchery import Hatchery
 from tests.doubles.redis import RealRedis

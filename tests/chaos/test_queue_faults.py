@@ -8,8 +8,9 @@ import time
 import pytest
 import redis.asyncio
 
+from desk.classification import Urgency
 from desk.errors import Transient
-from desk.model import Step, Urgency
+from desk.steps import Step
 from tests.chaos.conftest import IS_FULL, Yard
 from tests.doubles.desk import job
 from tests.doubles.redis import Deaf

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from desk.model import Step
+from desk.steps import Step
 from tests.chaos.conftest import IS_FULL, Yard
 
 JOBS = 6000 if IS_FULL else 500

@@ -21,24 +21,19 @@ import pytest
 import pytest_asyncio
 
 from bot.card import ticket_card
-from desk.actions import ActionRequest, Actions, Result, Seen
+from desk.action import ActionRequest, Result, Seen
+from desk.actions import Actions
+from desk.email import Address
 from desk.engine import upgrade
+from desk.ids import TicketId
 from desk.letter_office import LetterOffice
-from desk.model import (
-    Address,
-    Draft,
-    Envelope,
-    Network,
-    Place,
-    ResponseState,
-    Role,
-    Step,
-    TicketId,
-    TicketView,
-    User,
-    Verb,
-)
+from desk.moves import Verb
+from desk.people import Role, User
+from desk.places import Network, Place
+from desk.response import Draft, Envelope, ResponseState
+from desk.steps import Step
 from desk.store import Store
+from desk.ticket_view import TicketView
 from mail.maildir import deliver
 from tests.doubles.crew import CHANNEL, OWN, FileWall, Post, Worker
 from tests.doubles.databases import new_database

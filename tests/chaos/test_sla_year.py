@@ -25,32 +25,24 @@ from sqlalchemy import func, select
 
 from bot.board import Board
 from desk import audit
-from desk.actions import ActionRequest, Actions, Result, Seen
+from desk.action import ActionRequest, Result, Seen
+from desk.actions import Actions
 from desk.auditor import PATIENCE
 from desk.calendars import Calendar, read_hours
 from desk.change import Change
+from desk.classification import Urgency
 from desk.delivery import deliver
 from desk.engine import upgrade
 from desk.errors import Transient
-from desk.model import (
-    LIVE,
-    Draft,
-    EmailId,
-    Envelope,
-    MailboxId,
-    ResponseState,
-    Role,
-    Ticket,
-    TicketId,
-    TicketState,
-    Urgency,
-    User,
-    UserId,
-    Verb,
-)
+from desk.ids import EmailId, MailboxId, TicketId, UserId
+from desk.moves import Verb
+from desk.people import Role, User
 from desk.promises import Policies, Policy
+from desk.response import LIVE, Draft, Envelope, ResponseState
 from desk.store import Store
-from desk.tables import escalations, sla_clocks, tickets
+from desk.tables.sla import escalations, sla_clocks
+from desk.tables.tickets import tickets
+from desk.ticket import Ticket, TicketState
 from tests.doubles.desk import (
     CUSTOMER,
     FastClock,

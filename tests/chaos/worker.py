@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from desk.errors import Transient
-from desk.model import Step
+from desk.steps import Step
 from tests.chaos.ledger import Ledger
 from workers.queue import RedisQueue
 from workers.runner import Runner, Service

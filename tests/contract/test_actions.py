@@ -8,9 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from desk.actions import HANDLERS, Outcome, Result
-from desk.model import ResponseState, Step, TicketState, Verb
+from desk.action import Outcome, Result
+from desk.actions import HANDLERS
+from desk.moves import Verb
+from desk.response import ResponseState
+from desk.steps import Step
 from desk.store import Store
+from desk.ticket import TicketState
 from tests.doubles.desk import FastClock, mail, received, scene, steps
 
 DONE = Outcome(Result.DONE)

@@ -10,25 +10,18 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from desk.actions import Result
+from desk.action import Result
 from desk.change import Change
+from desk.email import Address, Bounce, Kind, ParsedEmail, Relation
+from desk.ids import MailboxId, TicketId
 from desk.mails import Received
-from desk.model import (
-    Address,
-    Bounce,
-    Kind,
-    MailboxId,
-    ParsedEmail,
-    Relation,
-    ResponseState,
-    Step,
-    TicketId,
-    TicketState,
-    Verb,
-)
+from desk.moves import Verb
 from desk.priority import score
+from desk.response import ResponseState
 from desk.standing import standing
+from desk.steps import Step
 from desk.store import Store
+from desk.ticket import TicketState
 from mail.parse import parse
 from mail.provider import Arrival
 from tests.doubles.desk import START, Scene, drafted, mail, received, scene

@@ -7,9 +7,9 @@ from datetime import timedelta
 from sqlalchemy import delete
 
 from desk.auditor import Fault, Finding
-from desk.model import Verb
+from desk.moves import Verb
 from desk.store import Store
-from desk.tables import alerts, escalations, sla_clocks
+from desk.tables.sla import alerts, escalations, sla_clocks
 from tests.doubles.desk import START, FastClock, Scene, scene
 from workers.watch import Watch
 

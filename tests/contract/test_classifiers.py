@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from desk.model import Category, Sentiment, Urgency
+from desk.classification import Category, Sentiment, Urgency
 from inference.classify import Classifier, HeadsClassifier, Opinion
 from inference.encoder import Encoder
 from inference.evaluate import evaluate

@@ -10,12 +10,15 @@ from sqlalchemy import select
 
 from desk import audit
 from desk.calendars import Calendar, read_hours
-from desk.model import EmailId, Ticket, TicketId, TicketState, Urgency, Verb
+from desk.classification import Urgency
+from desk.ids import EmailId, TicketId
+from desk.moves import Verb
 from desk.promises import USUAL, Policies, Policy
 from desk.sla import Escalation, Goal, SlaClock
 from desk.sla_records import clocks_of, escalation, rows
 from desk.store import Store
-from desk.tables import escalations
+from desk.tables.sla import escalations
+from desk.ticket import Ticket, TicketState
 from tests.doubles.desk import START, FastClock, ListQueue, Scene, mail, received, scene
 from workers.watch import Watch
 

@@ -7,21 +7,17 @@ import asyncio
 import pytest
 from sqlalchemy import select
 
-from desk import dead_letters
+from desk import burial
 from desk.errors import Refused
 from desk.letter_office import LetterOffice
-from desk.model import (
-    Ending,
-    Failure,
-    ResponseState,
-    Step,
-    TicketState,
-    Verb,
-)
+from desk.moves import Verb
+from desk.response import ResponseState
 from desk.standing import standing
+from desk.steps import Ending, Failure, Step
 from desk.store import Store
-from desk.tables import attempts
-from desk.tables import dead_letters as table
+from desk.tables.jobs import attempts
+from desk.tables.jobs import dead_letters as table
+from desk.ticket import TicketState
 from tests.doubles.desk import FastClock, Scene, overdue, scene
 
 GONE = Failure("Transient from TimeoutError", "eve@lindqvist.example cannot be reached.", "a:1 b")
@@ -29,7 +25,7 @@ GONE = Failure("Transient from TimeoutError", "eve@lindqvist.example cannot be r
 
 async def buried(at: Scene, step: Step, id: int | None = None, why: Failure = GONE) -> int:
     async with at.store.change() as change:
-        return await dead_letters.bury(change, step, id or at.ticket.id, why, 5)
+        return await burial.bury(change, step, id or at.ticket.id, why, 5)
 
 
 async def triage_given_up(at: Scene) -> int:
@@ -52,8 +48,8 @@ async def test_a_letter_tells_all_that_was_tried(any_store: Store, clock: FastCl
         clock.forward(seconds=10)
         async with any_store.change() as change:
             why = Failure(f"Transient{number}", "…", f"step:{number} run")
-            await dead_letters.remember(change, Step.TRIAGE, at.ticket.id, why)
-            await dead_letters.remember(change, Step.TRIAGE, 99, why)
+            await burial.remember(change, Step.TRIAGE, at.ticket.id, why)
+            await burial.remember(change, Step.TRIAGE, 99, why)
     clock.forward(seconds=10)
     letter = await any_store.dead_letter(await buried(at, Step.TRIAGE))
     assert letter is not None

@@ -10,12 +10,14 @@ from datetime import UTC, datetime
 import pytest
 
 from desk import files
-from desk.actions import Outcome, Result
+from desk.action import Outcome, Result
+from desk.email import Address, ParsedEmail
 from desk.errors import Permanent
 from desk.files import MAX_BYTES, NewFile
-from desk.model import Address, Envelope, ParsedEmail, Verb
+from desk.moves import Verb
+from desk.response import Envelope
 from desk.store import Store
-from desk.tables import files as tables
+from desk.tables.responses import files as tables
 from mail.compose import compose
 from mail.parse import parse
 from tests.doubles.desk import scene

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from desk.errors import Misconfigured, Permanent, Transient
-from desk.model import Passage
+from desk.response import Passage
 from kb.articles import Article, article, split
 from kb.exact import ExactIndex
 from kb.index import Index

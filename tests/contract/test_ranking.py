@@ -9,12 +9,17 @@ from sqlalchemy import select
 
 from desk import ranking
 from desk.change import Change
+from desk.classification import Urgency
+from desk.email import Address
 from desk.errors import Refused
-from desk.model import Address, Role, Step, Ticket, TicketState, Urgency, User, Verb
+from desk.moves import Verb
+from desk.people import Role, User
 from desk.priority import USUAL, Because, Weights, has_boost, score
+from desk.steps import Step
 from desk.store import Store
-from desk.tables import escalations
-from desk.tables import vips as table
+from desk.tables.people import vips as table
+from desk.tables.sla import escalations
+from desk.ticket import Ticket, TicketState
 from tests.doubles.desk import (
     START,
     FastClock,

@@ -11,23 +11,22 @@ import pytest
 from sqlalchemy import delete, event, select, text, update
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from desk.burial import bury
 from desk.change import Change
-from desk.dead_letters import bury
 from desk.engine import upgrade
 from desk.errors import Conflict, Misconfigured, Permanent, Refused, Transient
-from desk.model import (
-    Failure,
-    Network,
-    Place,
-    ResponseState,
-    Role,
-    Step,
-    TicketId,
-    TicketState,
-    Verb,
-)
+from desk.ids import TicketId
+from desk.moves import Verb
+from desk.people import Role
+from desk.places import Network, Place
+from desk.response import ResponseState
+from desk.steps import Failure, Step
 from desk.store import Store
-from desk.tables import audit_heads, audit_logs, emails, metadata, responses, tickets
+from desk.tables.audit import audit_heads, audit_logs
+from desk.tables.responses import responses
+from desk.tables.schema import metadata
+from desk.tables.tickets import emails, tickets
+from desk.ticket import TicketState
 from tests.doubles.databases import new_database
 from tests.doubles.desk import START, FastClock, classified, mail, new_vault, received, scene
 

@@ -10,8 +10,9 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from desk.classification import Category, Sentiment
 from desk.errors import Misconfigured, Permanent, Throttled, Transient
-from desk.model import Category, Passage, Sentiment
+from desk.response import Passage
 from inference.extractive import Extractive
 from inference.ladder import Question, Writer
 from inference.letter import Letters

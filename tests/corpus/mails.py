@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from desk.model import Kind, ParsedEmail
+from desk.email import Kind, ParsedEmail
 from mail.parse import parse
 from mail.reply import split
 from mail.tnef import attachments_in

@@ -23,23 +23,14 @@ import structlog
 
 from bot.board import Board, Route
 from bot.card import Card
-from desk import dead_letters, failpoints
+from desk import burial, failpoints
+from desk.classification import Category, Classification, Label, Sentiment, Urgency
 from desk.errors import Transient
 from desk.failpoints import failpoint
-from desk.model import (
-    Category,
-    Classification,
-    Draft,
-    Failure,
-    Label,
-    MailboxId,
-    Network,
-    Passage,
-    Sentiment,
-    Step,
-    TicketId,
-    Urgency,
-)
+from desk.ids import MailboxId, TicketId
+from desk.places import Network
+from desk.response import Draft, Passage
+from desk.steps import Failure, Step
 from desk.store import Store
 from desk.vault import open_vault
 from inference.ladder import Question
@@ -186,11 +177,11 @@ class Grave:
 
     async def remember(self, step: Step, id: int, failure: Failure) -> None:
         async with self.store.change() as change:
-            await dead_letters.remember(change, step, id, failure)
+            await burial.remember(change, step, id, failure)
 
     async def bury(self, step: Step, id: int, failure: Failure, tries: int) -> None:
         async with self.store.change() as change:
-            await dead_letters.bury(change, step, id, failure, tries)
+            await burial.bury(change, step, id, failure, tries)
 
 
 async def serve(post: Post, only: frozenset[Step] = frozenset(Step)) -> None:

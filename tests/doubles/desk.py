@@ -7,33 +7,20 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from desk.actions import ActionRequest, Actions, Seen
+from desk.action import ActionRequest, Seen
+from desk.actions import Actions
+from desk.classification import Category, Classification, Label, Sentiment, Urgency
+from desk.email import Address, ParsedEmail
 from desk.errors import Transient
+from desk.ids import EmailId, TicketId
 from desk.mails import Received
-from desk.model import (
-    Address,
-    Category,
-    Citation,
-    Classification,
-    Draft,
-    EmailId,
-    Envelope,
-    Finding,
-    Label,
-    ParsedEmail,
-    Response,
-    Role,
-    Sentiment,
-    Severity,
-    Step,
-    Ticket,
-    TicketId,
-    Urgency,
-    User,
-    Verb,
-)
+from desk.moves import Verb
+from desk.people import Role, User
+from desk.response import Citation, Draft, Envelope, Finding, Response, Severity
 from desk.rules import Job
+from desk.steps import Step
 from desk.store import Store
+from desk.ticket import Ticket
 from desk.vault import Vault, create_key_file, open_vault
 
 START = datetime(2026, 11, 20, 9, 0, tzinfo=UTC)

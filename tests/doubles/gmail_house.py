@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 import pytest
 from sqlalchemy import func, select
 
-from desk.model import MailboxId
+from desk.ids import MailboxId
 from desk.store import Store
-from desk.tables import answers, emails
+from desk.tables.tickets import answers, emails
 from mail.gmail import GmailProvider
 from mail.provider import Arrival, Origin, Page
 from tests.doubles.desk import ListQueue

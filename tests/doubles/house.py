@@ -7,25 +7,14 @@ from dataclasses import dataclass
 
 from bot.board import Board
 from desk.actions import Actions
-from desk.model import (
-    Category,
-    Classification,
-    Draft,
-    Failure,
-    Label,
-    MailboxId,
-    Passage,
-    ResponseState,
-    Role,
-    Sentiment,
-    Step,
-    TicketId,
-    TicketView,
-    Urgency,
-    User,
-    Verb,
-)
+from desk.classification import Category, Classification, Label, Sentiment, Urgency
+from desk.ids import MailboxId, TicketId
+from desk.moves import Verb
+from desk.people import Role, User
+from desk.response import Draft, Passage, ResponseState
+from desk.steps import Failure, Step
 from desk.store import Store
+from desk.ticket_view import TicketView
 from inference.ladder import Question
 from inference.redact import Redacted
 from tests.doubles.desk import FastClock, job, review
@@ -105,7 +94,7 @@ class House:
         return await self.store.view(TicketId(id))
 
     async def act(self, verb: Verb, key: str = "k", **more: object) -> None:
-        from desk.actions import ActionRequest, Result, Seen
+        from desk.action import ActionRequest, Result, Seen
 
         response = (await self.view()).response
         seen = Seen(response.id, response.version, response.hash) if response else None

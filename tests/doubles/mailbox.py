@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from desk.email import Address, ParsedEmail
 from desk.errors import DeskError
-from desk.model import Address, ParsedEmail
 from mail.parse import parse
 from mail.provider import NOWHERE, Arrival, Origin, Page, message_id_of
 from tests.doubles.desk import START

@@ -20,9 +20,12 @@ from bot.identity import Identity
 from bot.slack.connect import Slack
 from desk.change import Change
 from desk.errors import Transient
-from desk.model import Network, Response, ResponseState, Step, TicketId, UserId
+from desk.ids import TicketId, UserId
+from desk.places import Network
+from desk.response import Response, ResponseState
 from desk.rules import Job
 from desk.settings import SlackSettings
+from desk.steps import Step
 from desk.store import Store
 from tests.doubles.desk import Scene, scene
 from tests.doubles.slack import BOT, CHANNEL, SECRET, SlackDoor

@@ -19,7 +19,8 @@ from bot.card import ticket_card
 from bot.commands import Commands
 from bot.identity import Identity
 from bot.teams.connect import PATH, Teams
-from desk.model import Network, Response
+from desk.places import Network
+from desk.response import Response
 from desk.settings import TeamsSettings
 from desk.store import Store
 from tests.doubles.desk import Scene, scene

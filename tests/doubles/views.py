@@ -6,35 +6,22 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from desk.model import (
-    Address,
-    Attachment,
-    Category,
+from desk.classification import Category, Classification, Label, Sentiment, Urgency
+from desk.email import Address, Attachment, Email, Mailbox, ParsedEmail
+from desk.ids import EmailId, MailboxId, ResponseId, TicketId, UserId
+from desk.moves import Verb
+from desk.response import (
     Citation,
-    Classification,
     Draft,
-    Email,
-    EmailId,
     Envelope,
     Finding,
-    Label,
-    Mailbox,
-    MailboxId,
-    ParsedEmail,
     Passage,
     Response,
-    ResponseId,
     ResponseState,
-    Sentiment,
     Severity,
-    Ticket,
-    TicketId,
-    TicketState,
-    TicketView,
-    Urgency,
-    UserId,
-    Verb,
 )
+from desk.ticket import Ticket, TicketState
+from desk.ticket_view import TicketView
 
 NOW = datetime(2026, 11, 22, 11, 58, tzinfo=UTC)
 ANN, OMAR = UserId(1), UserId(2)

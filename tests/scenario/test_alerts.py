@@ -11,11 +11,15 @@ import pytest
 from bot.board import Board, Route
 from bot.card import Button, Card
 from bot.commands import Commands
-from desk.actions import ActionRequest, Result
+from desk.action import ActionRequest, Result
 from desk.errors import Transient
 from desk.failpoints import armed
-from desk.model import Network, Role, TicketId, TicketState, User, Verb
+from desk.ids import TicketId
+from desk.moves import Verb
+from desk.people import Role, User
+from desk.places import Network
 from desk.store import Store
+from desk.ticket import TicketState
 from tests.doubles.desk import FastClock, Scene, scene
 from workers.watch import Watch
 

@@ -13,7 +13,9 @@ from bot.card import Card
 from bot.chat import Gone
 from desk.errors import DeskError, Permanent, Throttled, Transient
 from desk.failpoints import armed
-from desk.model import Network, TicketId, Verb
+from desk.ids import TicketId
+from desk.moves import Verb
+from desk.places import Network
 from desk.store import Store
 from tests.doubles.desk import Scene, overdue, scene
 

@@ -7,9 +7,13 @@ from dataclasses import replace
 import pytest
 
 from bot.commands import Commands, Reply, read_command
-from desk.dead_letters import bury
-from desk.model import Failure, ResponseState, Role, Step, TicketState, Verb
+from desk.burial import bury
+from desk.moves import Verb
+from desk.people import Role
+from desk.response import ResponseState
+from desk.steps import Failure, Step
 from desk.store import Store
+from desk.ticket import TicketState
 from tests.doubles.desk import FastClock, Scene, scene
 
 

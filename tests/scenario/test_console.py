@@ -29,9 +29,13 @@ from bot.console.session import Sessions
 from desk.actions import Actions
 from desk.errors import Misconfigured, Transient
 from desk.files import MAX_BYTES
-from desk.model import ResponseState, Role, TicketId, TicketState, User, Verb
+from desk.ids import TicketId
+from desk.moves import Verb
+from desk.people import Role, User
+from desk.response import ResponseState
 from desk.standing import standing
 from desk.store import Store
+from desk.ticket import TicketState
 from tests.doubles.desk import FastClock, Scene, drafted, mail, new_vault, received, scene
 from tests.doubles.redis import RealRedis
 

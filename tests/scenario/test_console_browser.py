@@ -17,9 +17,13 @@ from aiohttp import web
 from bot.commands import Commands
 from bot.console.connect import Console
 from bot.console.hub import LocalHub
+from desk.classification import Urgency
 from desk.mails import Received
-from desk.model import Draft, Envelope, ResponseState, Ticket, Urgency, User, Verb
+from desk.moves import Verb
+from desk.people import User
+from desk.response import Draft, Envelope, ResponseState
 from desk.store import Store
+from desk.ticket import Ticket
 from tests.doubles.desk import CUSTOMER, Scene, classified, mail, new_vault, received, scene
 from tests.services import free_port, need, need_file
 

@@ -8,9 +8,10 @@ import pytest
 
 from cli import dead_commands
 from cli.records import opened_store
-from desk.dead_letters import bury
-from desk.model import DeadLetterId, Failure, Step
+from desk.burial import bury
+from desk.ids import DeadLetterId
 from desk.settings import Settings
+from desk.steps import Failure, Step
 from tests.doubles.desk import scene
 
 FIELDS = ["subject", "urgency", "due", "score", "state", "assignee", "id", "ticket", "job"]

@@ -14,9 +14,12 @@ from sqlalchemy import event
 
 from cli.parts import Grave
 from desk.errors import Permanent, Refused, Transient
+from desk.ids import TicketId
 from desk.letter_office import LetterOffice
-from desk.model import Step, TicketId, TicketState, Verb
+from desk.moves import Verb
+from desk.steps import Step
 from desk.store import Store
+from desk.ticket import TicketState
 from tests.doubles.desk import FastClock, Scene, job, mail, new_vault, received, scene
 from workers.queue import RedisQueue
 from workers.runner import Runner, Service

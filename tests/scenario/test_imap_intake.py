@@ -9,7 +9,8 @@ from contextlib import suppress
 from sqlalchemy import text
 
 from cli.parts import listen
-from desk.model import ParsedEmail, Step
+from desk.email import ParsedEmail
+from desk.steps import Step
 from desk.store import Store
 from mail.parse import parse
 from tests.doubles.dovecot import dovecot

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from desk.child import ROOT
-from desk.model import Passage
+from desk.response import Passage
 from inference.encoder import Encoder
 from kb.articles import article, load
 from kb.evaluate import Evaluation, Row, evaluate, rank, summarise

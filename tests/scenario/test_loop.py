@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from desk.engine import upgrade
-from desk.model import ResponseState, Verb
+from desk.moves import Verb
+from desk.response import ResponseState
 from desk.store import Store
 from tests.doubles.desk import FastClock, new_vault
 from tests.doubles.house import House, made_house

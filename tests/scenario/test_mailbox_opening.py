@@ -12,7 +12,7 @@ import pytest
 from cli import desk_commands, mailbox_commands
 from cli.mailboxes import Opening, opened_mailboxes
 from desk.errors import Misconfigured
-from desk.model import MailboxId
+from desk.ids import MailboxId
 from desk.settings import MailboxSettings, Settings
 from desk.store import Store
 from mail.bucket import LocalLimits

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from cli.mailboxes import Opening, opened_mailbox
+from desk.email import Mailbox
 from desk.errors import Misconfigured, Transient
-from desk.model import Mailbox, MailboxId
+from desk.ids import MailboxId
 from desk.settings import MailboxSettings, Settings
 from desk.store import Store
 from mail.bucket import LocalLimits

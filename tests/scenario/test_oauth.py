@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from desk.errors import DeskError, Misconfigured, Refused, Transient
-from desk.model import MailboxId
+from desk.ids import MailboxId
 from desk.store import Store
 from mail.http import Http
 from mail.oauth import LEASE, Account, Client, SignIn, TokenSource

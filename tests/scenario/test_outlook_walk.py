@@ -10,7 +10,11 @@ from email.utils import parseaddr
 
 import pytest
 
-from desk.model import MailboxId, ParsedEmail, ResponseState, Step, TicketId, Verb
+from desk.email import ParsedEmail
+from desk.ids import MailboxId, TicketId
+from desk.moves import Verb
+from desk.response import ResponseState
+from desk.steps import Step
 from desk.store import Store
 from mail.outlook import OutlookProvider
 from mail.parse import parse

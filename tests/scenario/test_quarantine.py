@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from bot.card import ticket_card
-from desk.model import TicketId
+from desk.ids import TicketId
 from desk.rules import Job
 from desk.store import Store
 from mail.parse_pool import ParsePool

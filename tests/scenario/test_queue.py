@@ -10,7 +10,7 @@ import pytest
 import redis.asyncio
 
 from desk.errors import Transient
-from desk.model import Step
+from desk.steps import Step
 from tests.doubles.desk import job
 from tests.doubles.redis import Deaf, RealRedis
 from tests.doubles.redis import queue as queue

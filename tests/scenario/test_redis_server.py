@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from desk.errors import Misconfigured, Transient
-from desk.model import Step
+from desk.steps import Step
 from tests.doubles.desk import job
 from tests.services import need
 from workers.queue import RedisQueue

@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 
 from bot.board import Board, Route
-from desk.dead_letters import bury
+from desk.burial import bury
+from desk.classification import Urgency
 from desk.errors import Permanent, Transient
 from desk.letter_office import LetterOffice
-from desk.model import Failure, Network, Step, Urgency, Verb
+from desk.moves import Verb
+from desk.places import Network
+from desk.steps import Failure, Step
 from desk.store import Store
 from tests.doubles.desk import Scene, scene
 from tests.scenario.test_board import Wall, board

@@ -15,7 +15,7 @@ import pytest
 
 from cli.serve import Process
 from desk.errors import Ambiguous, Permanent, Throttled, Transient
-from desk.model import Failure, Step
+from desk.steps import Failure, Step
 from tests.doubles.desk import job
 from tests.doubles.redis import RealRedis
 from tests.doubles.redis import queue as queue

@@ -8,12 +8,16 @@ from datetime import timedelta
 
 import pytest
 
-from desk.actions import ActionRequest, Outcome, Result, Seen
+from desk.action import ActionRequest, Outcome, Result, Seen
 from desk.errors import Ambiguous, Permanent, Transient
 from desk.failpoints import armed
-from desk.model import Response, ResponseState, Role, Severity, TicketId, TicketState, Verb
+from desk.ids import TicketId
+from desk.moves import Verb
+from desk.people import Role
+from desk.response import Response, ResponseState, Severity
 from desk.rules import message_id
 from desk.standing import standing
+from desk.ticket import TicketState
 from tests.doubles.house import House
 from tests.doubles.mailbox import parse_here, raw_mail
 from tests.scenario.test_steps import FIRST

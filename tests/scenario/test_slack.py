@@ -8,7 +8,8 @@ import pytest
 
 from desk.errors import Transient
 from desk.failpoints import armed
-from desk.model import ResponseState, Role
+from desk.people import Role
+from desk.response import ResponseState
 from tests.doubles.desk import mail, received
 from tests.doubles.slack_office import Office, happens, was_taken
 from tests.doubles.slack_user import words

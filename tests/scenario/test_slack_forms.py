@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from desk.model import ResponseState, TicketState
+from desk.response import ResponseState
+from desk.ticket import TicketState
 from tests.doubles.slack_office import Office, happens, was_taken
 from tests.doubles.slack_user import words
 

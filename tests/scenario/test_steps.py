@@ -7,21 +7,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from desk.dead_letters import bury
+from desk.burial import bury
+from desk.classification import Urgency
+from desk.email import Address, ParsedEmail
 from desk.errors import Ambiguous, DeskError, Misconfigured, Permanent, Transient
-from desk.model import (
-    Address,
-    EmailId,
-    Failure,
-    ParsedEmail,
-    Passage,
-    ResponseState,
-    Step,
-    TicketState,
-    Urgency,
-    Verb,
-)
+from desk.ids import EmailId
+from desk.moves import Verb
+from desk.response import Passage, ResponseState
+from desk.steps import Failure, Step
 from desk.store import Store
+from desk.ticket import TicketState
 from inference.redact import Redacted
 from mail.compose import reply_subject
 from mail.parse import parse

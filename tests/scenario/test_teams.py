@@ -15,8 +15,11 @@ from bot.card import ticket_card
 from bot.chat import Gone
 from bot.teams.connect import WORKING
 from desk.errors import Permanent, Throttled, Transient
-from desk.model import Network, ResponseState, TicketState, Verb
+from desk.moves import Verb
+from desk.places import Network
+from desk.response import ResponseState
 from desk.store import Store
+from desk.ticket import TicketState
 from tests.doubles.desk import FastClock, new_vault
 from tests.doubles.slack_office import SlowStore
 from tests.doubles.teams import (

@@ -13,7 +13,10 @@ import pytest_asyncio
 
 from bot.adaptive import draw
 from bot.card import ticket_card
-from desk.model import Network, ResponseState, Role, Verb
+from desk.moves import Verb
+from desk.people import Role
+from desk.places import Network
+from desk.response import ResponseState
 from desk.store import Store
 from tests.doubles.playground import EMAILS, PEOPLE, Playground, browsed, playground
 from tests.doubles.teams import TeamsOffice, action, teams_office, words

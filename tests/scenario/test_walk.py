@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from desk.model import TicketId
+from desk.ids import TicketId
 from desk.store import Store
 from desk.vault import open_vault
 from mail.parse import parse

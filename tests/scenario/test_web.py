@@ -9,7 +9,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from bot.web import web_app
 from desk.errors import Transient
 from desk.metrics import Metrics
-from desk.model import Step
+from desk.steps import Step
 
 
 async def fine() -> None:

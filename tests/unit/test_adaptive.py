@@ -18,37 +18,23 @@ from bot.adaptive import LIMIT, draw, size
 from bot.adaptive_text import JOINER
 from bot.card import Card, ticket_card
 from bot.press import SAVE_AND_SEND, read_press
+from desk.classification import Category, Classification, Label, Sentiment, Urgency
+from desk.email import Address, Attachment, Email, Kind, Mailbox, ParsedEmail
 from desk.errors import Refused
-from desk.model import (
-    Address,
-    Attachment,
-    Category,
+from desk.ids import EmailId, MailboxId, ResponseId, TicketId, UserId
+from desk.moves import Verb
+from desk.response import (
     Citation,
-    Classification,
     Draft,
-    Email,
-    EmailId,
     Envelope,
     Finding,
-    Kind,
-    Label,
-    Mailbox,
-    MailboxId,
-    ParsedEmail,
     Passage,
     Response,
-    ResponseId,
     ResponseState,
-    Sentiment,
     Severity,
-    Ticket,
-    TicketId,
-    TicketState,
-    TicketView,
-    Urgency,
-    UserId,
-    Verb,
 )
+from desk.ticket import Ticket, TicketState
+from desk.ticket_view import TicketView
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 NOW = datetime(2026, 11, 22, 11, 58, tzinfo=UTC)

@@ -15,8 +15,11 @@ from bot.press import read_press
 from bot.slack import draw as slack
 from bot.slack.read_action import read_carried
 from desk import sla
-from desk.model import Role, TicketView, User, UserId, Verb
+from desk.ids import UserId
+from desk.moves import Verb
+from desk.people import Role, User
 from desk.sla import Escalation, Goal, SlaClock, Terms
+from desk.ticket_view import TicketView
 from tests.unit.test_adaptive import NOW, response, view
 
 ANN = User(UserId(5), "ann@lanewright.example", "Ann", Role.AGENT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from desk.model import Bounce, Kind
+from desk.email import Bounce, Kind
 from mail.parse import parse
 
 HEAD = b"From: MAILER-DAEMON@mx.example.net\nTo: support@shop.example\nReturn-Path: <>\n"

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desk.model import Address, Attachment, Citation, Finding, ParsedEmail, Passage, Severity
+from desk.email import Address, Attachment, ParsedEmail
+from desk.response import Citation, Finding, Passage, Severity
 from inference.checks import Review, check
 
 PRIYA = Address("Priya Nair", "priya@lindqvist.example")

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from desk.email import Address, Attachment, Kind, ParsedEmail
 from desk.errors import Permanent
-from desk.model import Address, Attachment, Envelope, Kind, ParsedEmail
+from desk.response import Envelope
 from mail.compose import (
     compose,
     may_reply,

@@ -19,8 +19,9 @@ from packaging.requirements import Requirement
 
 from bot.web import web_app
 from desk.metrics import Metrics
-from desk.model import Role, TicketState
+from desk.people import Role
 from desk.settings import Settings, read_settings
+from desk.ticket import TicketState
 from tests.unit.test_docs import command_line
 
 ROOT = Path(__file__).parent.parent.parent

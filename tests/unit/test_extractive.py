@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from desk.classification import Category, Sentiment
+from desk.email import Address, ParsedEmail
 from desk.errors import Misconfigured
-from desk.model import Address, Category, Draft, ParsedEmail, Passage, Sentiment, Severity
+from desk.response import Draft, Passage, Severity
 from inference.checks import check
 from inference.extractive import Extractive
 from inference.ladder import Question

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from desk.classification import Category, Classification, Label, Sentiment, Urgency
 from desk.errors import Misconfigured
-from desk.model import Category, Classification, Label, Sentiment, Urgency
 from inference.calibration import (
     calibrate,
     calibration_error,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from desk.model import Kind
+from desk.email import Kind
 from mail.invitation import event_of, method_of
 from mail.parse import parse
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from desk.model import Kind
+from desk.email import Kind
 from mail.parse import parse
 
 REPORT = b"Content-Type: multipart/report; report-type=%s; boundary=XX\n\n--XX\n\nSee below.\n"

@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from desk.breaker import Breaker
 from desk.errors import Ambiguous, Misconfigured, Permanent, Throttled, Transient
-from desk.model import Draft
+from desk.response import Draft
 from inference.extractive import Extractive
 from inference.ladder import Ladder, Question
 from inference.letter import Letters

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from desk.model import Address, Kind, ParsedEmail
+from desk.email import Address, Kind, ParsedEmail
 from mail.parse import as_json, parse
 
 PLAIN = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from desk.model import Address
+from desk.email import Address
 from mail.addresses import addresses
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from desk.model import Address
+from desk.email import Address
 from mail.parse import parse
 from mail.parse_pool import ParsePool
 from mail.quarantine import quarantined

@@ -8,18 +8,9 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desk.model import (
-    Category,
-    Classification,
-    Kind,
-    Label,
-    MailboxId,
-    Sentiment,
-    Ticket,
-    TicketId,
-    TicketState,
-    Urgency,
-)
+from desk.classification import Category, Classification, Label, Sentiment, Urgency
+from desk.email import Kind
+from desk.ids import MailboxId, TicketId
 from desk.priority import (
     MOST,
     USUAL,
@@ -34,6 +25,7 @@ from desk.priority import (
     with_boost,
 )
 from desk.rules import Rule, floor, raised, read_rules, tempered
+from desk.ticket import Ticket, TicketState
 
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 SLA = {

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desk.model import Category, Passage, Sentiment
+from desk.classification import Category, Sentiment
+from desk.response import Passage
 from inference.ladder import Question
 from inference.prompt import Prompt, build, clean, estimate
 

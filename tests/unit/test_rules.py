@@ -10,24 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from desk.classification import Category, Classification, Label, Sentiment, Urgency
+from desk.email import Kind
 from desk.errors import Misconfigured
-from desk.model import (
-    RESPONSE_MOVES,
-    TICKET_MOVES,
-    Category,
-    Classification,
-    Kind,
-    Label,
-    MailboxId,
-    ResponseState,
-    Sentiment,
-    Step,
-    Ticket,
-    TicketId,
-    TicketState,
-    Urgency,
-    Verb,
-)
+from desk.ids import MailboxId, TicketId
+from desk.moves import RESPONSE_MOVES, TICKET_MOVES, Verb
+from desk.response import ResponseState
 from desk.rules import (
     Job,
     floor,
@@ -37,6 +25,8 @@ from desk.rules import (
     read_rules,
     tempered,
 )
+from desk.steps import Step
+from desk.ticket import Ticket, TicketState
 
 NOW = datetime(2026, 11, 20, 9, tzinfo=UTC)
 RULES = read_rules((Path(__file__).parents[2] / "desk" / "rules.toml").read_text("utf-8"))

@@ -12,7 +12,8 @@ from typing import TypedDict
 
 import pytest
 
-from desk.model import Category, Kind, Sentiment, Urgency
+from desk.classification import Category, Sentiment, Urgency
+from desk.email import Kind
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 MAILS = sorted((SAMPLES / "mailbox").glob("*.eml"))

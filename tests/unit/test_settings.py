@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from desk.classification import Urgency
 from desk.errors import Misconfigured
-from desk.model import Urgency
 from desk.settings import Settings, read_settings
 
 SECRET = "hunter2"

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from desk import sla
 from desk.calendars import Calendar, read_hours
+from desk.classification import Urgency
 from desk.errors import Misconfigured
-from desk.model import Urgency
 from desk.settings import Settings, read_settings
 from desk.sla import Goal, Pace, SlaClock, Terms
 

@@ -36,8 +36,11 @@ from bot.slack.read_action import (
 )
 from bot.slack.text import mrkdwn, pieces, plain
 from bot.slack.thread import draw_mail
-from desk.actions import Seen
-from desk.model import Address, Attachment, Finding, ResponseId, Severity, TicketId, Verb
+from desk.action import Seen
+from desk.email import Address, Attachment
+from desk.ids import ResponseId, TicketId
+from desk.moves import Verb
+from desk.response import Finding, Severity
 from tests.doubles.blocks import problems, texts, view_problems
 from tests.doubles.views import NOW, a_view, every_state
 

@@ -13,8 +13,9 @@ from bot.card import ticket_card
 from bot.commands import HELP, help_text
 from bot.press import Press, input_id, read_press
 from bot.teams.draw import draw_card, draw_noted, draw_question, draw_text, text_answer
-from desk.model import TicketView, Verb
+from desk.moves import Verb
 from desk.standing import when
+from desk.ticket_view import TicketView
 from tests.doubles.teams import action, actions, card_of, words
 from tests.doubles.views import NOW, a_view, every_state
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from desk.model import ParsedEmail
+from desk.email import ParsedEmail
 from mail.threads import ancestors, belongs, is_reply, subject_key
 
 DAY = timedelta(days=1)

@@ -9,7 +9,7 @@ import struct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from desk.model import Attachment
+from desk.email import Attachment
 from mail.parse import parse
 from mail.tnef import SIGNATURE, attachments_in
 

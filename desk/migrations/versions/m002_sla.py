@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from desk.tables import Instant
+from desk.tables.schema import Instant
 
 revision = "m002"
 down_revision = "m001"

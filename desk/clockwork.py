@@ -1,0 +1,130 @@
+"""One SLA clock inside of a write transaction: it starts, comes to its rungs and ends, and leaves
+entries of its own in the audit log, from which desk.auditor recomputes what should have been told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import insert, select, update
+
+from desk import audit, sla, sla_records
+from desk.ids import TicketId
+from desk.registry import Registry
+from desk.response import ResponseState
+from desk.rows import inserted
+from desk.sla import Goal, SlaClock, Terms
+from desk.tables.responses import responses
+from desk.tables.sla import escalations, sla_clocks
+
+STUCK = timedelta(minutes=30)
+"""An approved reply that has not left after so long is not on its way any more."""
+
+OVERTAKEN = "overtaken"
+
+
+class Clockwork(Registry):
+    """Part of a Change."""
+
+    async def running_clocks(self, id: TicketId) -> list[SlaClock]:
+        """Those that have not ended; some may pause."""
+        clocks = await sla_records.clocks_of(self.connection, [id])
+        return [clock for clock in clocks if clock.ended_at is None]
+
+    async def _start(self, id: TicketId, goal: Goal, terms: Terms, at: datetime) -> None:
+        number = 1 + len(await sla_records.clocks_of(self.connection, [id]))
+        clock = sla.started(id, number, goal, terms, at)
+        result = await self.connection.execute(
+            insert(sla_clocks).values(sla_records.clock_row(clock))
+        )
+        clock = replace(clock, id=inserted(result))
+        said = {"goal": goal.value, "started_at": at.isoformat(), "terms": sla.terms_json(terms)}
+        await self._note(clock, "start_clock", said)
+
+    async def _end(self, clock: SlaClock, reason: str) -> None:
+        ended = sla.stopped(await self._caught_up(clock, reason), self.now)
+        await self._save(ended, "stop_clock", reason=reason)
+        await self._drop_untold(clock, reason)
+
+    async def _caught_up(self, clock: SlaClock, moot: str = "") -> SlaClock:
+        await self._catch_up(clock, moot)
+        return sla_records.clock(await self.row(sla_clocks, clock.id))
+
+    async def _catch_up(self, clock: SlaClock, moot: str = "") -> bool:
+        """Note the rungs that have come, and move the clock past them. Whether somebody is to be
+        told."""
+        come, after = sla.passed(clock, self.now)
+        if not come:
+            return False
+        is_leaving = not moot and await self._is_leaving(TicketId(clock.ticket_id))
+        why = moot or ("a reply is on its way" if is_leaving else "")
+        await self._drop_untold(clock, OVERTAKEN)
+        is_told = False
+        for rung, due in come:
+            is_loud = not why and rung == come[-1][0]
+            is_new = await self._escalate(clock, rung, due, None if is_loud else why or OVERTAKEN)
+            is_told = is_told or (is_new and is_loud)
+        await self._update(after)
+        return is_told
+
+    async def _drop_untold(self, clock: SlaClock, reason: str) -> None:
+        """What nobody could be told of yet, they need not be told any more."""
+        await self.connection.execute(
+            update(escalations)
+            .where(
+                escalations.c.ticket_id == clock.ticket_id,
+                escalations.c.clock == clock.number,
+                escalations.c.fired_at.is_(None),
+                escalations.c.moot.is_(None),
+            )
+            .values(moot=reason)
+        )
+
+    async def _escalate(self, clock: SlaClock, rung: int, due: datetime, moot: str | None) -> bool:
+        name = sla.name_of(rung)
+        row = {
+            "ticket_id": clock.ticket_id,
+            "rung": name,
+            "clock": clock.number,
+            "due_at": due,
+            "moot": moot,
+        }
+        is_new = await self.insert_or_ignore(escalations, row, ["ticket_id", "rung", "clock"])
+        if is_new:
+            said = {"rung": name, "due": due.isoformat(), "moot": moot}
+            await self._note(clock, "escalate", said)
+        return is_new
+
+    async def _save(self, clock: SlaClock, verb: str, **detail: object) -> None:
+        await self._update(clock)
+        await self._note(clock, verb, detail)
+
+    async def _update(self, clock: SlaClock) -> None:
+        row = sla_records.clock_row(clock)
+        await self.connection.execute(
+            update(sla_clocks).where(sla_clocks.c.id == clock.id).values(row)
+        )
+
+    async def _note(self, clock: SlaClock, verb: str, detail: dict[str, Any]) -> None:
+        """By the desk itself, whoever acts: it follows from what they did."""
+        await audit.append(
+            self.connection,
+            at=self.now,
+            actor=None,
+            verb=verb,
+            subject=f"clock:{clock.number}",
+            ticket_id=TicketId(clock.ticket_id),
+            detail=detail,
+        )
+
+    async def _is_leaving(self, id: TicketId) -> bool:
+        """Whether somebody has approved a reply that is on its way."""
+        leaving = (ResponseState.APPROVED.value, ResponseState.SENDING.value)
+        query = select(responses.c.id).where(
+            responses.c.ticket_id == id,
+            responses.c.state.in_(leaving),
+            responses.c.approved_at > self.now - STUCK,
+        )
+        return (await self.connection.execute(query.limit(1))).first() is not None

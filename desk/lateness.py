@@ -1,0 +1,65 @@
+"""Reading what is late, what will be, and who was told."""
+
+from __future__ import annotations
+
+from sqlalchemy import select
+
+from desk import audit, dead_letters, ranking, sla_records
+from desk.auditor import Finding, audited
+from desk.ids import TicketId
+from desk.reading import Reading
+from desk.sla import Escalation, SlaClock
+from desk.sla_records import Alert
+from desk.steps import Step
+from desk.tables.sla import escalations
+from desk.ticket import Ticket
+
+
+class Lateness(Reading):
+    """Part of the Store."""
+
+    async def due_clocks(self, limit: int = 500) -> list[int]:
+        """The clocks that have come to a rung."""
+        async with self.read() as connection:
+            return await sla_records.due_clocks(connection, self.clock.now(), limit)
+
+    async def asleep(self) -> list[TicketId]:
+        """The snoozed tickets that are to wake."""
+        async with self.read() as connection:
+            return await sla_records.asleep(connection, self.clock.now())
+
+    async def untold(self) -> list[int]:
+        """Escalations of which somebody is still to be told, and that were not given up."""
+        async with self.read() as connection:
+            dead = await dead_letters.given_up(connection)
+            found = await sla_records.untold(connection)
+        return [id for id in found if (Step.ALERT, id) not in dead]
+
+    async def escalation(self, id: int) -> Escalation:
+        row = await self._one(select(escalations).where(escalations.c.id == id), f"escalation {id}")
+        return sla_records.escalation(row)
+
+    async def clocks(self, id: TicketId) -> list[SlaClock]:
+        """All clocks of a ticket, oldest first."""
+        async with self.read() as connection:
+            return await sla_records.clocks_of(connection, [id])
+
+    async def told(self, id: TicketId) -> list[Escalation]:
+        """What people were told of a ticket that asks for an acknowledgement, oldest first."""
+        async with self.read() as connection:
+            return await sla_records.loud_escalations(connection, [id])
+
+    async def alerts(self, id: TicketId) -> list[Alert]:
+        """Every message about an escalation of this ticket."""
+        async with self.read() as connection:
+            return await sla_records.alerts_of(connection, id)
+
+    async def late(self) -> list[Ticket]:
+        """What is late already, is not urgent, and still stands in front of what is not late."""
+        async with self.read() as connection:
+            return await ranking.find_late(connection, self.vault, self.clock.now())
+
+    async def audit_clocks(self) -> tuple[int, list[Finding]]:
+        """How many rungs were noted, and what the audit log says went wrong with them."""
+        async with self.read() as connection:
+            return await audited(audit.entries(connection), self.clock.now())
