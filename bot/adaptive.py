@@ -10,8 +10,9 @@ import json
 from collections.abc import Iterable
 
 from bot.adaptive_text import Json, block, line, lines, reflowed, spelled
-from bot.card import Button, Card, Look, Tone, clip
+from bot.card import Button, Card, Look, Tone
 from bot.press import SAVE_AND_SEND, input_id, press_data
+from bot.words import clip
 from desk.moves import Verb
 from desk.response import Severity
 

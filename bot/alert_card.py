@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from bot.card import Button, Card, Look, Tone, clean, clip, quoted, told_clock, told_who
+from bot.card import Button, Card, Look, Tone
+from bot.facts import told_clock
+from bot.ticket_card import quoted, told_who
+from bot.words import clean, clip
 from desk.classification import Urgency
 from desk.ids import UserId
 from desk.moves import Verb

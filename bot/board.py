@@ -13,9 +13,10 @@ from functools import partial
 import structlog
 
 from bot.alerts import Alerts
-from bot.card import Card, ticket_card
+from bot.card import Card
 from bot.chat import Chat, Gone
 from bot.reports import Reports
+from bot.ticket_card import ticket_card
 from desk.classification import Urgency
 from desk.errors import Permanent, Throttled, Transient
 from desk.failpoints import failpoint

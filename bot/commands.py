@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from bot import dead
-from bot.card import Card, clean, clip, ordinal, span, ticket_card
+from bot.card import Card
+from bot.ticket_card import ticket_card
+from bot.words import clean, clip, ordinal, span
 from desk import access
 from desk.action import ActionRequest, Outcome, Result, Seen
 from desk.actions import Actions

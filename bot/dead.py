@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 
-from bot.card import clean, clip
+from bot.words import clean, clip
 from desk.errors import Refused
 from desk.letter_office import LetterOffice
 from desk.people import User

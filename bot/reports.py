@@ -9,8 +9,11 @@ from typing import Protocol
 
 import structlog
 
-from bot.card import Button, Card, Look, clean, ticket_card
+from bot.buttons import LEAVE
+from bot.card import Button, Card, Look
 from bot.dead import line
+from bot.ticket_card import ticket_card
+from bot.words import clean
 from desk import burial
 from desk.errors import DeskError, Transient
 from desk.moves import Verb
@@ -73,7 +76,6 @@ class Reports:
 def report_card(view: TicketView, letter: DeadLetter, now: datetime) -> Card:
     """What was given up and why, and the two decisions about it."""
     card = ticket_card(view, now)
-    leave = "It is not tried again, and whatever it was for is left to people. Leave it?"
     return replace(
         card,
         title=f"Given up: {card.title}",
@@ -86,7 +88,7 @@ def report_card(view: TicketView, letter: DeadLetter, now: datetime) -> Card:
         sources=(),
         buttons=(
             Button(Verb.REQUEUE, "Try again", Look.PRIMARY),
-            Button(Verb.DISCARD, "Leave it", Look.DANGER, confirm=leave),
+            Button(Verb.DISCARD, "Leave it", Look.DANGER, confirm=LEAVE),
         ),
         line=f"Given up: {card.line}",
     )

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 import structlog
 
 from bot.alerts import alert_at
-from bot.card import ticket_card
 from bot.commands import Commands
 from bot.slack.draw import Message, draw, draw_question, draw_reply, draw_text
 from bot.slack.follow import Follow
@@ -33,6 +32,7 @@ from bot.slack.read_action import (
     read_submission,
     text_at,
 )
+from bot.ticket_card import ticket_card
 from desk import access
 from desk.action import ActionRequest, Outcome, Result
 from desk.actions import Actions

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from bot.card import clean, clip
+from bot.words import clean, clip
 from desk.standing import MARK
 
 # https://docs.slack.dev/reference/block-kit

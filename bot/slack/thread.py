@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import structlog
 
 from bot.board import POST_INTERVAL
-from bot.card import amount, clean
 from bot.slack.draw import Block, Message, beside, block_of, context, literal
 from bot.slack.post import pause, translated
 from bot.slack.text import PIECE, mrkdwn, pieces, plain
+from bot.words import amount, clean
 from desk.email import Attachment, Email
 from desk.errors import Permanent, Transient
 from desk.ids import EmailId, TicketId

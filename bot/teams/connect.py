@@ -13,7 +13,7 @@ from aiohttp import web
 from bot.adaptive import draw
 from bot.alerts import alert_at
 from bot.board import Board
-from bot.card import Card, ticket_card
+from bot.card import Card
 from bot.commands import VERBS, Commands, Reply, read_command
 from bot.identity import Identity, unlinked
 from bot.press import Press, read_press
@@ -30,6 +30,7 @@ from bot.teams.post import TeamsChat
 from bot.teams.pressed import Pressed, drawn, typed
 from bot.teams.read_action import Doing, Turn, read_turn
 from bot.teams.wire import TeamsWire
+from bot.ticket_card import ticket_card
 from desk import access
 from desk.action import Result
 from desk.actions import Actions

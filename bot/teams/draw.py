@@ -8,9 +8,10 @@ from zoneinfo import ZoneInfo
 
 from bot.adaptive import LIMIT, draw, size
 from bot.adaptive_text import block, lines, spelled
-from bot.card import Card, clean, clip
+from bot.card import Card
 from bot.commands import HELP, help_text
 from bot.press import SAVE_AND_SEND, Press, input_id, press_data
+from bot.words import clean, clip
 from desk.moves import Verb
 from desk.standing import unmarked
 

@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from bot.chat import Gone
 from bot.teams.entrance import CHANNEL, LOOPBACK, Json, check, is_local, is_ours, read_activity
-from desk.errors import DeskError, Permanent, Throttled, Transient
+from bot.teams.refusals import refusal
+from desk.errors import Permanent, Transient
 
 log = structlog.get_logger()
 
@@ -276,7 +276,7 @@ def _translating(call: Callable[[], T]) -> Callable[[], T]:
         try:
             return call()
         except HttpOperationError as error:
-            raise _translation(error.response.status_code, error.response.headers) from error
+            raise refusal(error.response.status_code, error.response.headers) from error
         except PermissionError as error:
             raise Permanent(
                 "Microsoft gives the bot no token: look at teams.app_id, teams.app_password and"
@@ -286,21 +286,3 @@ def _translating(call: Callable[[], T]) -> Callable[[], T]:
             raise Transient(f"Teams cannot be reached: {type(error).__name__}") from error
 
     return translated
-
-
-def _translation(status: int, headers: Mapping[str, str]) -> DeskError:
-    # https://learn.microsoft.com/microsoftteams/platform/bots/how-to/rate-limit
-    if status == 429:
-        asked = headers.get("Retry-After", "")
-        seconds = float(asked) if asked.isdigit() else 30.0
-        return Throttled(f"Teams asks for a pause of {seconds:.0f} s", seconds)
-    if status == 404:
-        return Gone("The message or the conversation is no longer there")
-    if status in (401, 403):
-        return Permanent(
-            "Teams does not let Maildesk post there: add it to the team or chat again, and look at"
-            " teams.app_id"
-        )
-    if status in (408, 412) or (status >= 500 and status != 501):
-        return Transient(f"Teams is out of order ({status})")
-    return Permanent(f"Teams refuses this ({status})")

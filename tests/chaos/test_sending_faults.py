@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from bot.card import ticket_card
+from bot.ticket_card import ticket_card
 from desk.action import ActionRequest, Result, Seen
 from desk.actions import Actions
 from desk.email import Address

@@ -15,10 +15,10 @@ import aiohttp
 from aiohttp import web
 
 from bot.board import Board, Route
-from bot.card import ticket_card
 from bot.commands import Commands
 from bot.identity import Identity
 from bot.teams.connect import PATH, Teams
+from bot.ticket_card import ticket_card
 from desk.places import Network
 from desk.response import Response
 from desk.settings import TeamsSettings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from bot.card import ticket_card
+from bot.ticket_card import ticket_card
 from desk.ids import TicketId
 from desk.rules import Job
 from desk.store import Store

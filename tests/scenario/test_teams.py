@@ -11,9 +11,9 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
-from bot.card import ticket_card
 from bot.chat import Gone
 from bot.teams.connect import WORKING
+from bot.ticket_card import ticket_card
 from desk.errors import Permanent, Throttled, Transient
 from desk.moves import Verb
 from desk.places import Network

@@ -12,7 +12,7 @@ import pytest
 import pytest_asyncio
 
 from bot.adaptive import draw
-from bot.card import ticket_card
+from bot.ticket_card import ticket_card
 from desk.moves import Verb
 from desk.people import Role
 from desk.places import Network

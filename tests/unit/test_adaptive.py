@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from bot.adaptive import LIMIT, draw, size
 from bot.adaptive_text import JOINER
-from bot.card import Card, ticket_card
+from bot.card import Card
 from bot.press import SAVE_AND_SEND, read_press
+from bot.ticket_card import ticket_card
 from desk.classification import Category, Classification, Label, Sentiment, Urgency
 from desk.email import Address, Attachment, Email, Kind, Mailbox, ParsedEmail
 from desk.errors import Refused

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.card import Card, ticket_card
+from bot.card import Card
 from bot.commands import Reply, help_text, whole_mail
 from bot.slack.draw import draw, draw_reply, draw_text
 from bot.slack.modal import (
@@ -36,6 +36,7 @@ from bot.slack.read_action import (
 )
 from bot.slack.text import mrkdwn, pieces, plain
 from bot.slack.thread import draw_mail
+from bot.ticket_card import ticket_card
 from desk.action import Seen
 from desk.email import Address, Attachment
 from desk.ids import ResponseId, TicketId

@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bot.adaptive import LIMIT, size
-from bot.card import ticket_card
 from bot.commands import HELP, help_text
 from bot.press import Press, input_id, read_press
 from bot.teams.draw import draw_card, draw_noted, draw_question, draw_text, text_answer
+from bot.ticket_card import ticket_card
 from desk.moves import Verb
 from desk.standing import when
 from desk.ticket_view import TicketView
