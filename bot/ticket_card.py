@@ -92,6 +92,8 @@ def _below_quote(view: TicketView) -> str:
     said = []
     if len(parsed.reply or parsed.text) > QUOTE_LIMIT or parsed.quoted:
         said.append(f"Whole mail: show {view.ticket.id}")
+    if parsed.truncated and not parsed.quarantine:
+        said.append("Not all of it could be read: open it in a mail program")
     if parsed.attachments:
         names = ", ".join(clean(a.name) for a in parsed.attachments[:3])
         more = f" and {len(parsed.attachments) - 3} more" if len(parsed.attachments) > 3 else ""

@@ -17,16 +17,16 @@ from desk.settings import Settings
 from inference.classify import Classifier
 from inference.encoder import Encoder
 from inference.evaluate import evaluate
-from mail.parse import parse
+from mail.parse_pool import ParsePool
 from workers.triage import by_form
 
 
 async def redact_files(settings: Settings, files: Sequence[str], is_json: bool) -> None:
     """Offsets count characters of the text as read."""
-    async with parts.redactor(settings) as redactor:
+    async with parts.redactor(settings) as redactor, ParsePool(workers=1) as pool:
 
         async def one(raw: bytes) -> Record:
-            text, known = text_and_names(raw)
+            text, known = await text_and_names(raw, pool)
             redacted = await redactor.redact(text, known)
             found = await redactor.find(text, known)
             return {
@@ -40,13 +40,13 @@ async def redact_files(settings: Settings, files: Sequence[str], is_json: bool) 
         await output.run(files, one, is_json)
 
 
-def text_and_names(raw: bytes) -> tuple[str, list[str]]:
+async def text_and_names(raw: bytes, pool: ParsePool) -> tuple[str, list[str]]:
     """A mail's text and the names in its headers; other files are text as they are."""
     text = raw.decode("utf-8", "replace")
     head = text.split("\n\n", 1)[0]
     if not any(line.lower().startswith("from:") for line in head.splitlines()):
         return text, []
-    parsed = parse(raw)
+    parsed = await pool.parse(raw)
     people = (parsed.sender, *parsed.to, *parsed.cc)
     return parsed.text, [person.name for person in people if person.name]
 
@@ -81,10 +81,12 @@ async def triaged(classifier: WithRules, parsed: ParsedEmail, settings: Settings
 async def triage_files(settings: Settings, files: Sequence[str], is_json: bool) -> None:
     classifier = await opened_classifier(settings, await parts.opened_encoder(settings))
 
-    async def one(raw: bytes) -> Record:
-        return labels(await triaged(classifier, parse(raw), settings))
+    async with ParsePool(workers=1) as pool:
 
-    await output.run(files, one, is_json)
+        async def one(raw: bytes) -> Record:
+            return labels(await triaged(classifier, await pool.parse(raw), settings))
+
+        await output.run(files, one, is_json)
 
 
 def labels(known: Classification) -> Record:
@@ -111,11 +113,12 @@ async def draft_files(
         knowledge = await stack.enter_async_context(parts.opened_knowledge(settings, encoder))
         ladder = await stack.enter_async_context(parts.opened_ladder(settings))
         redactor = await stack.enter_async_context(parts.redactor(settings))
+        pool = await stack.enter_async_context(ParsePool(workers=1))
         drafter = parts.drafter(settings, knowledge, redactor, ladder)
         signature = mailbox_settings(settings)[0].signature
 
         async def one(raw: bytes) -> Record:
-            parsed = parse(raw)
+            parsed = await pool.parse(raw)
             known = await triaged(classifier, parsed, settings)
             return drafted(await drafter.draft(parsed, known, signature, instruction))
 

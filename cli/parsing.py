@@ -1,4 +1,4 @@
-"""The command parse: it loads no model."""
+"""The command parse: it loads no model. A mail that stops its parser is a record like any other."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 from cli import output
 from cli.output import Record
-from mail.parse import as_json, parse
+from mail.parse import as_json
+from mail.parse_pool import SECONDS, ParsePool
 
 
-async def parse_files(files: Sequence[str], is_json: bool) -> None:
-    async def one(raw: bytes) -> Record:
-        return as_json(parse(raw))
+async def parse_files(files: Sequence[str], is_json: bool, seconds: float = SECONDS) -> None:
+    async with ParsePool(workers=1, seconds=seconds) as pool:
 
-    await output.run(files, one, is_json)
+        async def one(raw: bytes) -> Record:
+            return as_json(await pool.parse(raw))
+
+        await output.run(files, one, is_json)

@@ -19,7 +19,15 @@ from desk.errors import Transient
 from mail.gmail_api import GmailApi, Gone
 from mail.gmail_checkpoint import Checkpoint
 from mail.gmail_sent import SentMail
-from mail.provider import MAIL_BYTES, NOWHERE, PAGE_BYTES, Arrival, Origin, Page
+from mail.provider import (
+    MAIL_BYTES,
+    NOWHERE,
+    PAGE_BYTES,
+    Arrival,
+    Origin,
+    Page,
+    never_handed_over,
+)
 
 AT_ONCE = 5
 OTHERS = 5
@@ -28,12 +36,6 @@ OTHERS = 5
 SLACK = timedelta(days=1)
 
 IGNORED = {"DRAFT", "CHAT", "SPAM", "TRASH"}
-
-UNREADABLE = b"""\
-Subject: (Gmail does not hand over this mail)\r
-\r
-Gmail does not hand over this mail. Open it in the mailbox itself.\r
-"""
 
 _chance = SystemRandom().random
 
@@ -197,7 +199,7 @@ class GmailProvider:
         is_ours = is_sent or "INBOX" in now | found.labels
         if now & IGNORED or not is_ours or received < floor - SLACK:
             return None
-        raw = _decoded(str(message.get("raw", "")))[:MAIL_BYTES] or UNREADABLE
+        raw = _decoded(str(message.get("raw", "")))[:MAIL_BYTES] or never_handed_over("Gmail")
         return Arrival(found.id, raw, received, str(message.get("threadId", "")), is_sent)
 
     async def _message(self, id: str) -> dict[str, Any]:

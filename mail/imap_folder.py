@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from desk.errors import DeskError, Misconfigured, Permanent, Transient
@@ -14,7 +15,7 @@ from mail.imap_large import read_large
 from mail.imap_session import Expunged
 from mail.imap_wire import Fetched, spell_date, spell_uids
 from mail.place import Found
-from mail.provider import PAGE_BYTES, Arrival
+from mail.provider import PAGE_BYTES, Arrival, Lack, never_handed_over
 
 log = logging.getLogger(__name__)
 
@@ -24,12 +25,6 @@ SMALL_BYTES = PAGE_BYTES // 64  # a mail that is not larger needs no look at its
 LARGE_BYTES = 25 * 1024 * 1024  # of a larger mail only its texts are read
 TRIES = 5  # of a mail that breaks the connection, until we ask for less of it
 DAY = timedelta(days=1)
-
-UNREADABLE = b"""\
-Subject: (The mail server does not hand over this mail)\r
-\r
-The mail server does not hand over this mail. Open it in the mailbox itself.\r
-"""
 
 
 class Folder:
@@ -151,14 +146,13 @@ class Folder:
         tries = self._tries.pop(key, 0)
         if tries >= 2 * TRIES:
             log.error("The mail server does not hand over mail %s.", key)
-            return {uids[0]: Fetched(uids[0], body=UNREADABLE)}, 1
+            return {uids[0]: Fetched(uids[0], body=never_handed_over("The mail server"))}, 1
         found: dict[int, Fetched] = {}
         try:
             if is_large and tries < TRIES:
                 await read_large(client, uids[0], found)
             else:
-                part = b"[HEADER]" if tries >= TRIES else b"[]"
-                await collect(client, uids, b"(UID INTERNALDATE BODY.PEEK%s)" % part, found)
+                await (_collect_heads if tries >= TRIES else _collect_mails)(client, uids, found)
         except DeskError as error:
             settled = next((n for n, uid in enumerate(uids) if uid not in found), len(uids))
             if settled == 0:
@@ -181,6 +175,20 @@ async def open_folder(client: ImapClient, folder: str) -> Selected:
 
 def not_there(folder: str, error: Permanent) -> Misconfigured:
     return Misconfigured(f"The folder {folder} cannot be opened: {error}")
+
+
+async def _collect_mails(
+    client: ImapClient, uids: Sequence[int], found: dict[int, Fetched]
+) -> None:
+    await collect(client, uids, b"(UID INTERNALDATE BODY.PEEK[])", found)
+
+
+async def _collect_heads(
+    client: ImapClient, uids: Sequence[int], found: dict[int, Fetched]
+) -> None:
+    await collect(client, uids, b"(UID INTERNALDATE BODY.PEEK[HEADER])", found)
+    for uid, mail in found.items():
+        found[uid] = replace(mail, body=Lack.TEXT.header + (mail.body or b""))
 
 
 async def collect(

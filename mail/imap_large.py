@@ -9,13 +9,13 @@ from itertools import takewhile
 from mail.imap_client import ImapClient
 from mail.imap_wire import Fetched, Value, read_internaldate
 from mail.mime import Limits, read_part
+from mail.provider import Lack
 
 TEXT_BYTES = 1024 * 1024  # of one text
 SMALL_BYTES = 256 * 1024  # a part that is not longer is kept, whatever it is
 KEPT_BYTES = 8 * 1024 * 1024
 MOST_PARTS = 100
 MOST_DEPTH = 20
-LEFT_OUT = b"X-Maildesk-Left-Out: attachments\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def kept(nodes: list[Node]) -> Iterator[tuple[Node, int]]:
 def assembled(node: Node, said: Mapping[bytes, Value]) -> bytes:
     head = _bytes(said.get(node.head))
     if not node.section:
-        head = LEFT_OUT + head
+        head = Lack.ATTACHMENTS.header + head
     if not node.children:
         return head + _bytes(said.get(node.body + b"<0>", said.get(node.body)))
     boundary = read_part(head, Limits()).parameter("boundary").encode("utf-8", "surrogateescape")

@@ -21,7 +21,15 @@ from desk.ports import Clock, SystemClock
 from mail.graph import Gone, Graph, SyncLost
 from mail.outlook_place import Place, Spot, Waiting, moment, read_place, stamp
 from mail.outlook_sending import LOOKS, Outbox
-from mail.provider import MAIL_BYTES, NOWHERE, PAGE_BYTES, Arrival, Origin, Page
+from mail.provider import (
+    MAIL_BYTES,
+    NOWHERE,
+    PAGE_BYTES,
+    Arrival,
+    Origin,
+    Page,
+    never_handed_over,
+)
 from mail.quota import GRAPH
 
 log = logging.getLogger(__name__)
@@ -34,11 +42,6 @@ PAGES = 20
 """Of a folder in one fetch: old mails and empty pages give nothing to hand over."""
 OTHERS = 5
 """So many other mails must have been read before one that cannot be read is given up."""
-UNREADABLE = b"""\
-Subject: (Outlook does not hand over this mail)\r
-\r
-Outlook does not hand over this mail. Open it in the mailbox itself.\r
-"""
 BACKFILL = timedelta(days=14)
 
 
@@ -224,7 +227,7 @@ class OutlookProvider:
             if isinstance(error, Transient) and others < OTHERS:
                 raise
             log.warning("a mail cannot be read: %s", error)
-            return UNREADABLE
+            return never_handed_over("Outlook")
         self._failing.pop(id, None)
         for failing in self._failing:
             self._failing[failing] += 1

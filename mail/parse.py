@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from desk.email import Address, Kind, ParsedEmail
@@ -14,11 +15,17 @@ from mail.headers import Headers, made_up_id, message_ids, moment, received_at
 from mail.html import MARKS, REST
 from mail.kind import kind_of
 from mail.mime import MAX_BODY_BYTES, Limits, build
+from mail.provider import LEFT_OUT, MAIL_BYTES, Lack
 from mail.reply import split
 
-MAX_MAIL = 100 * 1024 * 1024
 MAX_TEXT = 200_000
 MAX_FORWARDS = 5
+LACKS: Mapping[str, str] = {
+    Lack.ATTACHMENTS: "The mail is very large: only its texts were read, up to a length; the rest"
+    " is in the mailbox itself.",
+    Lack.TEXT: "The mail server handed over only the headers: open it in the mailbox itself.",
+    Lack.ALL: "The mail server does not hand it over: open it in the mailbox itself.",
+}
 
 
 def parse(raw: bytes) -> ParsedEmail:
@@ -68,10 +75,11 @@ def _address(one: Address) -> dict[str, str]:
 
 def _parse(raw: bytes, depth: int) -> ParsedEmail:
     limits = Limits()
-    if len(raw) > MAX_MAIL:
-        limits.cut(f"The mail is larger than {MAX_MAIL // 1024 // 1024} MB and was cut.")
-    root = build(raw[:MAX_MAIL], limits)
+    if len(raw) >= MAIL_BYTES:
+        limits.cut(f"The mail is larger than {MAIL_BYTES // 1024 // 1024} MB and was cut.")
+    root = build(raw[:MAIL_BYTES], limits)
     headers = root.headers
+    _note_what_lacks(headers, limits)
     body = Body(limits)
     body.read(root)
     text = body.text() or _forwarded(body, depth)
@@ -104,6 +112,14 @@ def _parse(raw: bytes, depth: int) -> ParsedEmail:
         truncated=limits.is_cut,
         bounce=bounce,
     )
+
+
+def _note_what_lacks(headers: Headers, limits: Limits) -> None:
+    """A provider says so above all that its mail server wrote; lower down it is somebody else's."""
+    name, value = next(iter(headers.fields), ("", b""))
+    lack = value.decode("ascii", "replace")
+    if name == LEFT_OUT.lower() and lack in LACKS:
+        limits.cut(LACKS[lack])
 
 
 def _message_id(headers: Headers, raw: bytes, limits: Limits) -> str:

@@ -21,6 +21,7 @@ from desk.records import parsed_email
 from mail.parse_child import OUT_OF_MEMORY
 from mail.quarantine import quarantined
 
+SECONDS = 5.0
 MEMORY = 256 * 1024 * 1024
 BATCH, BATCH_BYTES = 32, 1024 * 1024
 PATIENCE = 20.0
@@ -44,7 +45,7 @@ class ParsePool:
     def __init__(
         self,
         workers: int = 2,
-        seconds: float = 5.0,
+        seconds: float = SECONDS,
         memory: int = MEMORY,
         renew_after: int = 5_000,
     ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.parser import BytesHeaderParser
+from enum import StrEnum
 from typing import Protocol
 
 PAGE_BYTES = 32 * 1024 * 1024
@@ -13,6 +14,19 @@ PAGE_BYTES = 32 * 1024 * 1024
 
 MAIL_BYTES = 40 * 1024 * 1024
 """A longer mail is handed over cut after this many bytes."""
+
+LEFT_OUT = "X-Maildesk-Left-Out"
+"""The first header of a mail that a provider does not hand over whole: what is missing of it."""
+
+
+class Lack(StrEnum):
+    ATTACHMENTS = "attachments"
+    TEXT = "text"
+    ALL = "all"
+
+    @property
+    def header(self) -> bytes:
+        return f"{LEFT_OUT}: {self}\r\n".encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +96,13 @@ class Provider(Protocol):
     async def find_sent(self, message_id: str) -> bool:
         """Whether the sent mail holds this Message-ID. Raises as ``fetch`` does."""
         ...
+
+
+def never_handed_over(server: str) -> bytes:
+    """In the place of a mail that ``server`` cannot hand over, and a person has to look for."""
+    said = f"{server} does not hand over this mail"
+    note = f"Subject: ({said})\r\n\r\n{said}. Open it in the mailbox itself.\r\n"
+    return Lack.ALL.header + note.encode()
 
 
 def message_id_of(mime: bytes) -> str:

@@ -66,6 +66,8 @@ async def test_of_a_large_mail_the_texts_come_and_the_attachments_are_named() ->
         :-1
     ]
     assert found.attachments[-1].size == 0
+    assert (found.truncated, whole.truncated) == (True, False)
+    assert "the rest is in the mailbox itself" in " ".join(found.defects)
 
 
 async def test_a_large_mail_of_nothing_but_text_is_cut() -> None:
@@ -74,6 +76,7 @@ async def test_a_large_mail_of_nothing_but_text_is_cut() -> None:
     raw = page.arrivals[0].raw
     assert (numbers(page), len(raw) < 2 * MB, peak < 6 * MB) == ([1], True, True)
     assert parse(raw).text.startswith("All work and no play.\nAll work")
+    assert parse(raw).truncated
 
 
 async def test_a_mail_that_is_not_that_large_comes_unchanged_and_is_held_once() -> None:

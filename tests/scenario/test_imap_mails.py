@@ -10,6 +10,7 @@ import pytest
 from desk.errors import Permanent, Transient
 from mail.imap_client import ImapClient
 from mail.imap_folder import TRIES
+from mail.parse import parse
 from tests.doubles.dovecot import dovecot
 from tests.doubles.imap_box import mail, numbers, provider
 from tests.doubles.imapd import HANG_UP, Imapd, imapd, uids_of
@@ -56,7 +57,9 @@ async def test_a_mail_that_breaks_the_connection_comes_as_its_header() -> None:
     async with imapd() as server:
         server.answers["UID FETCH"] = breaks(3, "BODY.PEEK[]", HANG_UP)
         raws, _ = await poison(server)
-    assert raws == [mail(number) for number in range(1, 6)]
+    lack = b"X-Maildesk-Left-Out: text\r\n"
+    assert raws == [lack * (number == 3) + mail(number) for number in range(1, 6)]
+    assert [parse(raw).truncated for raw in raws] == [False, False, True, False, False]
 
 
 async def test_mails_that_came_before_a_breaking_one_are_kept() -> None:

@@ -45,5 +45,6 @@ async def test_a_quarantined_mail_becomes_a_ticket_between_its_neighbours(
     card = ticket_card(views[1], clock.now() + timedelta(minutes=1))
     assert "quarantined: reading it took longer than 0.1 s." in card.quote
     assert "Open it in a mail program" in card.quote
+    assert "Not all of it" not in card.below_quote  # once is enough
     assert "could not be read safely" in left_to_a_person(views[1].email.parsed, None, "")
     assert (await store.mailbox(box.id)).checkpoint == "3"

@@ -188,6 +188,13 @@ def test_an_address_in_angle_brackets_is_no_link() -> None:
     assert not [text for text in blocks if "<" in text.replace(f"<{JOINER}", "")]
 
 
+def test_a_mail_of_which_only_a_part_could_be_read_says_so() -> None:
+    said = "Not all of it could be read"
+    cut = ParsedEmail(sender=PRIYA, text=MAIL, reply=MAIL, truncated=True)
+    assert said in ticket_card(view(response(), parsed=cut), NOW).below_quote
+    assert said not in ticket_card(view(response()), NOW).below_quote
+
+
 def test_the_writers_doubt_is_read_beside_its_draft() -> None:
     doubt = "Your instruction was not followed: no language model wrote this."
     asks = replace(response().draft, needs_human=True, reason=doubt)

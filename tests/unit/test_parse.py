@@ -9,6 +9,7 @@ import pytest
 
 from desk.email import Address, Kind, ParsedEmail
 from mail.parse import as_json, parse
+from mail.provider import Lack
 
 PLAIN = (
     b"From: Ann Example <ann@example.com>\r\n"
@@ -309,6 +310,14 @@ def test_limits_cut_and_say_so() -> None:
         assert found.truncated
         assert found.defects
     assert not parse(PLAIN).truncated
+
+
+@pytest.mark.parametrize("lack", Lack)
+def test_a_mail_that_its_provider_does_not_hand_over_whole_says_so(lack: Lack) -> None:
+    found = parse(lack.header + PLAIN)
+    assert (found.truncated, found.text) == (True, parse(PLAIN).text)
+    assert "mailbox itself" in found.defects[0]
+    assert not parse(b"Received: by mx\n" + lack.header + PLAIN).truncated  # by somebody else
 
 
 def test_the_limit_of_parts_holds_for_the_whole_mail() -> None:
