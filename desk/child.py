@@ -4,6 +4,7 @@ standard input and output. It is ended without a word, at any time."""
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from asyncio import StreamReader, StreamWriter, create_subprocess_exec
 from asyncio.subprocess import DEVNULL, PIPE, Process
@@ -64,6 +65,8 @@ class Child:
 
     async def stop(self) -> int:
         """Its exit status, negative for the signal that ended it."""
-        with suppress(ProcessLookupError):
-            self.process.kill()
+        # Process.kill looks first whether it is dead, and then asyncio never learns how it ended.
+        if self.is_alive:
+            with suppress(ProcessLookupError):
+                os.kill(self.process.pid, signal.SIGKILL)
         return await self.process.wait()
