@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import sys
@@ -92,19 +91,3 @@ async def _address(process: asyncio.subprocess.Process) -> str:
             if "http://" in line:
                 return "http://" + line.split("http://")[1].split()[0]
     raise AssertionError(f"Maildesk ended without saying where it is:\n{said}")
-
-
-async def command(data: Path, *words: str) -> tuple[int, list[dict[str, object]], str]:
-    """Run a command: its exit code, its JSON lines, and what it said on standard error."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "app.py",
-        *words,
-        cwd=ROOT,
-        env=environment(data),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    out, err = await process.communicate()
-    rows = [json.loads(line) for line in out.decode().splitlines() if line.startswith("{")]
-    return process.returncode or 0, rows, err.decode()

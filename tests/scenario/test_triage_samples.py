@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.doubles.maildesk import ROOT, command
+from tests.doubles.command_line import command
+from tests.doubles.maildesk import ROOT
 from tests.services import need_file
 
 SAMPLES = ROOT / "samples"

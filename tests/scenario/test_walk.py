@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from desk.email import ParsedEmail
 from desk.ids import TicketId
 from desk.store import Store
 from desk.vault import open_vault
 from mail.parse import parse
-from tests.doubles.maildesk import ROOT, Maildesk, command, running
+from tests.doubles.command_line import command
+from tests.doubles.maildesk import ROOT, Maildesk, running
 from tests.scenario.test_console_browser import FLAGS
 from tests.services import need
 
@@ -25,7 +27,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-ANGRIEST = parse((ROOT / "samples" / "mailbox" / "10-trucks-leave-at-one.eml").read_bytes())
+
+def sample(name: str) -> ParsedEmail:
+    return parse((ROOT / "samples" / "mailbox" / name).read_bytes())
+
+
+ANGRIEST = sample("10-trucks-leave-at-one.eml")
 REPLY = """Dear Ms Verhoeven,
 
 we have renewed the certificate: everybody can log in again since 12:20.
@@ -38,15 +45,20 @@ async def says(page: Any, text: str) -> None:
     await page.locator("#card", has_text=text).wait_for(timeout=20_000)
 
 
-async def sent_by(maildesk: Maildesk, seconds: float) -> list[Path]:
-    """The sent mail, as soon as there is any."""
+def replies(maildesk: Maildesk, asked: ParsedEmail) -> list[Path]:
+    read = [(file, parse(file.read_bytes())) for file in maildesk.sent]
+    return [file for file, email in read if email.in_reply_to == asked.message_id]
+
+
+async def replies_within(seconds: float, maildesk: Maildesk, asked: ParsedEmail) -> list[Path]:
+    """What was sent in reply, as soon as there is any."""
     try:
         async with asyncio.timeout(seconds):
-            while not maildesk.sent:  # noqa: ASYNC110 - another process sends
+            while not replies(maildesk, asked):  # noqa: ASYNC110 - another process sends
                 await asyncio.sleep(0.1)
     except TimeoutError:
         pass
-    return maildesk.sent
+    return replies(maildesk, asked)
 
 
 async def test_the_angriest_mail_is_edited_approved_undone_approved_and_sent_once(
@@ -77,15 +89,16 @@ async def test_the_angriest_mail_is_edited_approved_undone_approved_and_sent_onc
         await says(page, "Approved by")
         await page.get_by_role("button", name="Undo").click()
         await page.get_by_role("button", name="Approve & send").wait_for()
-        assert await sent_by(maildesk, 6) == []
+        assert await replies_within(6, maildesk, ANGRIEST) == []
         await page.get_by_role("button", name="Approve & send").click()
         await says(page, "Sent by")
         await browser.close()
 
-        file = await the_only_reply(maildesk)
+        file = await the_only_reply(maildesk, ANGRIEST)
+        assert maildesk.sent == [file]
         assert await maildesk.stop() == 0
 
-    assert_answers_the_angriest(file)
+    assert_answers(file, ANGRIEST, REPLY)
     assert (await history(data, number))[:3] == ["receive", "triage", "draft"]
     assert [verb for verb in await history(data, number) if verb not in QUIET] == [
         "edit",
@@ -99,21 +112,21 @@ async def test_the_angriest_mail_is_edited_approved_undone_approved_and_sent_onc
     assert (code, verdict["ok"]) == (0, True)
 
 
-async def the_only_reply(maildesk: Maildesk) -> Path:
+async def the_only_reply(maildesk: Maildesk, asked: ParsedEmail) -> Path:
     """The sent mail; it stays the only one."""
-    [file] = await sent_by(maildesk, 15)
+    [file] = await replies_within(15, maildesk, asked)
     await asyncio.sleep(2)
-    assert maildesk.sent == [file]
+    assert replies(maildesk, asked) == [file]
     return file
 
 
-def assert_answers_the_angriest(file: Path) -> None:
+def assert_answers(file: Path, asked: ParsedEmail, text: str) -> None:
     sent = parse(file.read_bytes())
-    assert sent.reply.strip() == REPLY
-    assert sent.in_reply_to == ANGRIEST.message_id
-    assert sent.references == (*ANGRIEST.references, ANGRIEST.message_id)
-    assert [a.address for a in sent.to] == [ANGRIEST.sender.address]
-    assert sent.subject == f"Re: {ANGRIEST.subject}"
+    assert sent.reply.strip() == text
+    assert sent.in_reply_to == asked.message_id
+    assert sent.references == (*asked.references, asked.message_id)
+    assert [a.address for a in sent.to] == [asked.sender.address]
+    assert sent.subject == f"Re: {asked.subject}"
 
 
 async def history(data: Path, ticket: int) -> list[str]:
