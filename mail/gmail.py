@@ -72,7 +72,7 @@ class GmailProvider:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._api.token.close()
+        return None
 
     # Reading
 

@@ -9,23 +9,31 @@ from __future__ import annotations
 import base64
 import json
 import re
-import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from desk.errors import Ambiguous, DeskError, Misconfigured, Permanent, Throttled, Transient
 from desk.ports import Clock
+from mail.bearer import Token
+from mail.gmail_upload import PAUSES, Upload
 from mail.http import Answer, Http
-from mail.oauth import TokenSource
 from mail.quota import Quota
 
 GOOGLE_API = "https://gmail.googleapis.com"
 GET, LIST, HISTORY, PROFILE, SEND = 5, 5, 2, 1, 100
 
-JSON_BYTES = 4 * 1024 * 1024
+MEGABYTE = 1024 * 1024
+JSON_BYTES = 4 * MEGABYTE
 """A longer mail is uploaded as it is: https://developers.google.com/gmail/api/guides/uploads"""
+
+LARGEST = 35 * MEGABYTE
+"""https://developers.google.com/gmail/api/reference/rest/v1/users.messages/send"""
+
+JSON = {"Content-Type": "application/json; charset=UTF-8"}
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 RATE = ("rateLimitExceeded", "userRateLimitExceeded")
 DAILY = ("dailyLimitExceeded", "quotaExceeded", "limitExceeded")
@@ -51,10 +59,11 @@ class GmailApi:
 
     mailbox: str
     base: str
-    token: TokenSource
+    token: Token
     quota: Quota
     http: Http
     clock: Clock
+    pauses: Sequence[float] = PAUSES  # before questions about an upload
 
     async def profile(self) -> dict[str, Any]:
         """``emailAddress`` and ``historyId``, among others."""
@@ -80,23 +89,59 @@ class GmailApi:
     async def send(self, mime: bytes, thread: str) -> None:
         """Raises Transient when nothing was sent, Permanent when it was refused, Gone when there
         is no such thread, Ambiguous when it may have left."""
+        if len(mime) > LARGEST:
+            raise Permanent(
+                f"The mail has {len(mime) / MEGABYTE:.0f} MB, and Gmail sends at most"
+                f" {LARGEST / MEGABYTE:.0f} MB: take files off, or send links to them"
+            )
         place = {"threadId": thread} if thread else {}
-        if len(mime) <= JSON_BYTES:
-            raw = base64.urlsafe_b64encode(mime).decode()
-            content = json.dumps({"raw": raw, **place}).encode()
-            kind, path, parameters = "application/json", "", []
-        else:
-            kind, content = _multipart(json.dumps(place).encode(), mime)
-            path, parameters = "/upload", [("uploadType", "multipart")]
-        url = f"{self.base}{path}/gmail/v1/users/me/messages/send"
 
         async def sent() -> None:
-            answer = await self._signed("POST", url, parameters, kind, content)
-            if answer.status in (400, 404) and thread and b"thread" in answer.body.lower():
-                raise Gone(_said(answer))
-            self._check(answer, is_sending=True)
+            if len(mime) > JSON_BYTES:
+                address = await self._begun(place, len(mime), thread)
+                return await Upload(self, address, mime, self.pauses).finish()
+            raw = base64.urlsafe_b64encode(mime).decode()
+            url = f"{self.base}/gmail/v1/users/me/messages/send"
+            content = json.dumps({"raw": raw, **place}).encode()
+            self._require_thread(await self._signed("POST", url, (), JSON, content), thread)
 
         await self.quota.call(SEND, sent, is_sending=True)
+
+    async def _begun(self, place: Mapping[str, str], length: int, thread: str) -> str:
+        """The address to which a mail is uploaded. Nothing has been sent then."""
+        url = f"{self.base}/upload/gmail/v1/users/me/messages/send"
+        about = {
+            **JSON,
+            "X-Upload-Content-Type": "message/rfc822",
+            "X-Upload-Content-Length": str(length),
+        }
+        content = json.dumps(place).encode()
+        try:
+            answer = await self._signed("POST", url, [("uploadType", "resumable")], about, content)
+            self._require_thread(answer, thread)
+        except Ambiguous as error:
+            raise Transient(str(error)) from error
+        address = answer.headers.get("Location", "")
+        if not address:
+            raise Transient("Gmail began no upload")
+        return address
+
+    async def handed(self, address: str, headers: Mapping[str, str], content: bytes) -> Answer:
+        """One try at the address of an upload; our token goes to Gmail's own only."""
+        if address.startswith(f"{self.base}/"):
+            return await self._signed("PUT", address, (), headers, content)
+        return await self.http.request(
+            "PUT", address, headers=headers, content=content, is_final=True
+        )
+
+    def refusal(self, answer: Answer) -> DeskError:
+        """Of a mail."""
+        return self._refusal(answer, is_sending=True)
+
+    def _require_thread(self, answer: Answer, thread: str) -> None:
+        if answer.status in (400, 404) and thread and b"thread" in answer.body.lower():
+            raise Gone(_said(answer))
+        self._check(answer, is_sending=True)
 
     async def _get(self, weight: float, path: str, parameters: Parameters = ()) -> dict[str, Any]:
         url = f"{self.base}/gmail/v1/users/me/{path}"
@@ -113,15 +158,15 @@ class GmailApi:
         method: str,
         url: str,
         parameters: Parameters,
-        kind: str = "",
+        headers: Mapping[str, str] = NOTHING,
         content: bytes | None = None,
     ) -> Answer:
         """With a token; with a new one where Gmail refuses it, for nothing has happened then."""
         token = await self.token()
-        answer = await self._exchange(token, method, url, parameters, kind, content)
+        answer = await self._exchange(token, method, url, parameters, headers, content)
         if answer.status == 401:
             token = await self.token.renewed(token)
-            answer = await self._exchange(token, method, url, parameters, kind, content)
+            answer = await self._exchange(token, method, url, parameters, headers, content)
         return answer
 
     async def _exchange(
@@ -130,19 +175,20 @@ class GmailApi:
         method: str,
         url: str,
         parameters: Parameters,
-        kind: str,
+        headers: Mapping[str, str],
         content: bytes | None,
     ) -> Answer:
-        headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
-        if kind:
-            headers["Content-Type"] = kind
         return await self.http.request(
             method,
             url,
             parameters=parameters,
-            headers=headers,
+            headers={
+                "Authorization": f"Bearer {token}",
+                "Accept": "application/json",
+                **headers,
+            },
             content=content,
-            is_final=method == "POST",
+            is_final=method != "GET",
         )
 
     def _check(self, answer: Answer, is_sending: bool = False) -> None:
@@ -200,12 +246,3 @@ def _reason(answer: Answer) -> str:
 def _said(answer: Answer) -> str:
     message = _error(answer).get("message")
     return f"Gmail answered with {answer.status}{f': {message}' if message else ''}"
-
-
-def _multipart(metadata: bytes, mime: bytes) -> tuple[str, bytes]:
-    """Content type and body of a multipart upload."""
-    boundary = f"maildesk-{secrets.token_hex(16)}"
-    head = f"--{boundary}\r\nContent-Type: application/json; charset=UTF-8\r\n\r\n".encode()
-    second = f"\r\n--{boundary}\r\nContent-Type: message/rfc822\r\n\r\n".encode()
-    end = f"\r\n--{boundary}--\r\n".encode()
-    return f"multipart/related; boundary={boundary}", head + metadata + second + mime + end

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import quote
 
-from desk.errors import Ambiguous, Misconfigured, Permanent, Throttled, Transient
+from desk.errors import Ambiguous, DeskError, Misconfigured, Permanent, Throttled, Transient
 from desk.ports import Clock, SystemClock
 from mail.bearer import Token
 from mail.http import Answer, Http
 from mail.quota import Quota
 
 Record = Mapping[str, Any]
+T = TypeVar("T")
 
 GLOBAL = "https://graph.microsoft.com/v1.0"
 # concepts/outlook-immutable-id: the header counts for the request that it comes with
 IMMUTABLE = 'IdType="ImmutableId"'
+TOO_LARGE = {"errormessagesizeexceeded", "requestentitytoolarge"}
 LOST = {"syncstatenotfound", "resyncrequired", "syncstateinvalid"}
 
 
 class Gone(Permanent):
     """What was asked for is not in the mailbox."""
+
+
+class TooLarge(Permanent):
+    """A mail, or a file of it."""
 
 
 class SyncLost(Permanent):
@@ -107,6 +113,35 @@ class Graph:
 
         return await self._quota.call(1, request, is_sending=True)
 
+    async def add(self, path: str, content: Record) -> None:
+        """As ``create``, of JSON."""
+        raw = json.dumps(content).encode()
+
+        async def request() -> None:
+            await self._answer("POST", path, raw, "application/json", is_final=True)
+
+        await self._quota.call(1, request, is_sending=True)
+
+    async def paced(self, request: Callable[[], Awaitable[T]]) -> T:
+        """``request``, at most so often and so many at a time as the others; tried again where it
+        raises Transient."""
+        return await self._quota.call(1, request)
+
+    async def at(
+        self, method: str, address: str, headers: Mapping[str, str], content: bytes | None = None
+    ) -> Answer:
+        """One try of what may be repeated, at an address that Graph made for this alone; our token
+        goes to our own only."""
+        try:
+            answer = await self._http.request(
+                method, address, headers=headers, content=content, is_final=True
+            )
+        except Ambiguous as error:
+            raise Transient(str(error)) from error
+        if answer.status >= 300:
+            raise _failure(answer, answer.retry_after(self._clock.now()), is_final=False)
+        return answer
+
     async def _answer(
         self,
         method: str,
@@ -143,7 +178,7 @@ def _record(answer: Answer) -> Record:
     return answer.json() if answer.body else {}
 
 
-def _failure(answer: Answer, pause: float, is_final: bool) -> Exception:
+def _failure(answer: Answer, pause: float, is_final: bool) -> DeskError:
     """Error codes and statuses: https://learn.microsoft.com/graph/errors"""
     status = answer.status
     code, words = _error_of(answer.body)
@@ -152,6 +187,13 @@ def _failure(answer: Answer, pause: float, is_final: bool) -> Exception:
         return SyncLost(f"Outlook forgot the place in a folder ({said})")
     if status == 429:
         return Throttled(f"Outlook asks for a pause ({said})", pause)
+    if status == 413 or code.lower() in TOO_LARGE:
+        # the limits: learn.microsoft.com/graph/api/attachment-createuploadsession
+        return TooLarge(
+            "The mail is larger than this mailbox may send: 35 MB unless the administrator of"
+            f" Microsoft 365 set another limit, 150 MB at most ({said}). Take files off, or send"
+            " links to them"
+        )
     if status < 500 and status != 408:
         return _refusal(status, said)
     unavailable = f"Outlook is not available ({said})"
@@ -171,8 +213,6 @@ def _refusal(status: int, said: str) -> Permanent:
             )
         case 404:
             return Gone(f"Outlook has no such item ({said})")
-        case 413:
-            return Permanent(f"The mail is too large for Outlook ({said})")
     return Permanent(f"Outlook refused the request ({said})")
 
 

@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from desk.errors import Ambiguous, DeskError, Permanent, Transient
 from mail.graph import Gone, Graph, Record
+from mail.outlook_files import Files, parted
 from mail.provider import Origin, message_id_of
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class Outbox:
     def __init__(self, graph: Graph, looks: Sequence[float] = LOOKS) -> None:
         self._graph = graph
         self._looks = looks
+        self._files = Files(graph)
 
     async def send(self, mime: bytes, recipients: Sequence[str], origin: Origin) -> None:
         """As ``Provider.send`` says. A repeat of a mail that has left changes nothing."""
@@ -70,12 +72,13 @@ class Outbox:
         self, mime: bytes, message_id: str, recipients: Sequence[str], origin: Origin
     ) -> str:
         """The id of a draft that says what was approved."""
-        body = base64.b64encode(mime)
-        draft = await self._created(body, origin)
+        letter, files = await asyncio.to_thread(parted, mime)
+        draft = await self._created(base64.b64encode(letter), origin)
         id = str(draft["id"])
         try:
             _require_recipients(draft, recipients)
             await self._keep_message_id(draft, message_id)
+            await self._files.add(id, files)
         except DeskError:
             await self._tidy(id)
             raise

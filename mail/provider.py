@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -107,4 +108,5 @@ def never_handed_over(server: str) -> bytes:
 
 def message_id_of(mime: bytes) -> str:
     """The Message-ID header with its angle brackets, "" without one."""
-    return str(BytesHeaderParser().parsebytes(mime).get("Message-ID", "")).strip()
+    head = re.split(rb"\r?\n\r?\n", mime, maxsplit=1)[0]
+    return str(BytesHeaderParser().parsebytes(head).get("Message-ID", "")).strip()

@@ -2,7 +2,7 @@
 documentation says and the emulator does not.
 
 The emulator has no ``users.getProfile``, a history that never expires, access tokens that live for
-ever, no quota, no multipart uploads, and of a mail's headers it hands over the usual ones only.
+ever, no quota, no uploads in parts, and of a mail's headers it hands over the usual ones only.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from email import message_from_bytes, policy
+from email import message_from_bytes
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from mail.oauth import GOOGLE, Account, Client, SignIn, Tokens, TokenSource
 from mail.quota import GMAIL, Patience, Quota
 from tests.doubles.emulate import emulator
 from tests.doubles.fault_proxy import FaultProxy, Reply
+from tests.doubles.google_uploads import Uploads
 from tests.doubles.oauth import HeldTokens
 
 CLIENT, SECRET = "maildesk.apps.example", "s3cr3t"
@@ -72,6 +73,9 @@ class Google:
     refused: set[str] = field(default_factory=set)  # access tokens
     live: dict[str, bool] = field(default_factory=dict)  # refresh tokens, good once
     issued: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.uploads = Uploads(self.proxy)
 
     @property
     def client(self) -> Client:
@@ -149,6 +153,8 @@ class Google:
             return await self._token(request)
         if "/gmail/v1/" not in request.path:
             return None
+        if "upload_id" in request.query:  # whoever knows the address may upload to it
+            return await self.uploads.take(request)
         if refused := self._refusal(request):
             return refused
         if request.path.endswith("/profile"):
@@ -158,7 +164,7 @@ class Google:
         if request.path.endswith(("/history", "/messages")):
             return await self._page(request)
         if request.path.startswith("/upload/"):
-            return await self._upload(request)
+            return await self.uploads.begin(request)
         if request.query.get("format") == "metadata":
             return await self._metadata(request)
         return None
@@ -205,16 +211,6 @@ class Google:
         names = request.query.getall("metadataHeaders")
         headers = [{"name": name, "value": mail[name]} for name in names if name in mail]
         return Reply.of(200, {**message, "payload": {"headers": headers}})
-
-    async def _upload(self, request: web.Request) -> Reply:
-        """https://developers.google.com/gmail/api/guides/uploads#multipart"""
-        head = f"Content-Type: {request.headers['Content-Type']}\r\n\r\n".encode()
-        form = message_from_bytes(head + await request.read(), policy=policy.HTTP)
-        about, mail = form.iter_parts()
-        raw = mail.get_content().as_bytes()
-        body = {**json.loads(about.get_content()), "raw": base64.urlsafe_b64encode(raw).decode()}
-        path = request.path.removeprefix("/upload")
-        return await self.proxy.forward("POST", path, JSON, json.dumps(body).encode())
 
     async def _token(self, request: web.Request) -> Reply:
         """Refresh tokens are good once here, so that two flights at once are noticed."""
@@ -301,6 +297,10 @@ async def gmail_provider(
         account = Account(google.address, "gmail", google.address)
         source = TokenSource(account, google.client, kept, http, now)
         quota = Quota(google.address, GMAIL, limits or LocalLimits(), now, patience)
-        api = GmailApi(google.address, google.proxy.url, source, quota, http, now)
+        pauses = (0.0, 0.02, 0.1)
+        api = GmailApi(google.address, google.proxy.url, source, quota, http, now, pauses)
         async with GmailProvider(api, timedelta(days=backfill_days), poll=0.1) as provider:
-            yield provider
+            try:
+                yield provider
+            finally:
+                await source.close()

@@ -28,6 +28,7 @@ from mail.outlook import OutlookProvider
 from mail.quota import GRAPH, Quota
 from tests.doubles.desk import FastClock
 from tests.doubles.graph_answers import cut_off, error, identified, mime_of, not_found
+from tests.doubles.graph_files import REQUEST_BYTES, Uploads
 from tests.doubles.graph_mailbox import Cursor, GraphMailbox, Message, shown
 from tests.doubles.microsoft import Identity
 from tests.doubles.teams import served
@@ -70,6 +71,7 @@ class Graph:
     peak: int = 0
     identity: Identity = field(default_factory=Identity)
     expiry: str = "410"  # or the status that comes with syncStateNotFound
+    uploads: Uploads = field(default_factory=Uploads)
 
     @asynccontextmanager
     async def opened(
@@ -110,6 +112,7 @@ class Graph:
             web.get(f"{one}/$value", self._guarded(self._raw)),
             web.post(f"{one}/createReply", self._guarded(self._reply)),
             web.post(f"{one}/send", self._guarded(self._send)),
+            *self.uploads.routes(self.box.find, self._guarded, self.fault),
         ]
 
     # -- what every request goes through
@@ -138,7 +141,7 @@ class Graph:
             not in self.identity.access
         ):
             return error(401, "InvalidAuthenticationToken", "Access token has expired.")
-        fault = self._fault(request)
+        fault = self.fault(request)
         if fault is None:
             return await handler(request)
         if fault.cut:
@@ -151,7 +154,7 @@ class Graph:
             return web.Response()
         return error(fault.status, fault.code, "", fault.retry_after, fault.location)
 
-    def _fault(self, request: web.Request) -> Fault | None:
+    def fault(self, request: web.Request) -> Fault | None:
         place = f"{request.method} {request.path}"
         fault = next((one for one in self.faults if one.where in place), None)
         if fault is not None:
@@ -226,6 +229,8 @@ class Graph:
         return await self._drafted(request, origin) if origin else not_found()
 
     async def _drafted(self, request: web.Request, origin: Message | None) -> web.Response:
+        if (request.content_length or 0) > REQUEST_BYTES:
+            return error(413, "RequestEntityTooLarge", "The request is larger than 4 MB.")
         raw = await mime_of(request)
         if raw is None:
             code = "ErrorMimeContentInvalidBase64String"
@@ -253,6 +258,8 @@ class Graph:
         message = self._message(request)
         if message is None or not message.is_draft:
             return not_found()
+        if message.size > self.uploads.largest:
+            return error(413, "ErrorMessageSizeExceeded", "The message exceeds the maximum size.")
         self.box.send(message)
         return web.Response(status=202)
 
@@ -275,7 +282,7 @@ class Graph:
 async def graph() -> AsyncIterator[Graph]:
     """A service of its own; what was done against the documentation fails the test."""
     service = Graph()
-    async with served(service.routes()) as url:
-        service.url = url
+    async with served(service.routes(), most=8 * REQUEST_BYTES) as url:
+        service.url = service.uploads.url = url
         yield service
-    assert service.complaints == []
+    assert service.complaints + service.uploads.complaints == []

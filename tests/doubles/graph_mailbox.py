@@ -16,7 +16,8 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from email import message_from_bytes
+from email import message_from_bytes, policy
+from email.message import EmailMessage
 from email.utils import getaddresses
 from typing import Any
 
@@ -55,6 +56,24 @@ class Message:
     sent_at: float = 0.0  # when its copy shows up in Sent Items
     to: list[str] = field(default_factory=list)
     cc: list[str] = field(default_factory=list)
+    files: list[tuple[str, str, bytes]] = field(default_factory=list)  # added to the draft
+
+    @property
+    def size(self) -> int:
+        """About so many bytes leave."""
+        return len(self.raw) + sum(len(data) * 4 // 3 for _, _, data in self.files)
+
+    @property
+    def whole(self) -> bytes:
+        """As it leaves: with the files that were added."""
+        if not self.files:
+            return self.raw
+        mail = message_from_bytes(self.raw, policy=policy.SMTP)
+        assert isinstance(mail, EmailMessage)
+        for name, kind, data in self.files:
+            main, _, sub = kind.partition("/")
+            mail.add_attachment(data, maintype=main, subtype=sub, filename=name)
+        return mail.as_bytes()
 
 
 @dataclass
@@ -145,9 +164,10 @@ class GraphMailbox:
 
     def send(self, message: Message) -> None:
         """A separate copy is made in Sent Items once it has left."""
-        self.left.append(message.raw)
+        whole = message.whole
+        self.left.append(whole)
         self.messages.remove(message)
-        sent = self._add(message.raw, "sentitems", datetime.now(UTC))
+        sent = self._add(whole, "sentitems", datetime.now(UTC))
         sent.conversation, sent.message_id = message.conversation, message.message_id
         sent.sent_at = time.monotonic() + self.quirks.sending
         if not self.quirks.new_id_when_sent:

@@ -311,8 +311,11 @@ async def teams_office(
 
 
 @asynccontextmanager
-async def served(routes: list[web.RouteDef], port: int | None = None) -> AsyncIterator[str]:
-    app = web.Application()
+async def served(
+    routes: list[web.RouteDef], port: int | None = None, most: int = 1024**2
+) -> AsyncIterator[str]:
+    """``most`` is the longest body that a request may have."""
+    app = web.Application(client_max_size=most)
     app.add_routes(routes)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()

@@ -36,15 +36,6 @@ async def test_a_reply_is_sent_in_its_conversation_as_it_was_written(house: Hous
         assert await provider.find_sent("<m2@customer2.example>")
 
 
-async def test_a_large_reply_is_uploaded(house: House) -> None:
-    google = house.google
-    large = mail(2) + b"0123456789abcdef\r\n" * 250_000
-    async with gmail_provider(google, seconds=20) as provider:
-        await provider.send(large, google.address, ["c@d.example"], Origin("", ""))
-    assert [len(raw) for raw in google.sent()] == [len(large)]
-    assert google.proxy.lines("POST /upload/.*uploadType=multipart")
-
-
 SENDING = "POST .*/messages/send"
 
 

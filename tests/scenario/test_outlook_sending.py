@@ -217,7 +217,7 @@ async def test_a_mail_that_is_too_large_is_refused(
     service: Graph, provider: OutlookProvider
 ) -> None:
     service.faults.append(Fault("POST /v1.0/me/messages", 413, "RequestEntityTooLarge"))
-    with pytest.raises(Permanent, match="too large"):
+    with pytest.raises(Permanent, match="larger than this mailbox may send"):
         await provider.send(REPLY, "desk@contoso.example", BOTH)
 
 
