@@ -52,7 +52,10 @@ def _outside(view: TicketView) -> str:
     """What happened in the mailbox and not here."""
     if view.bounce:
         return f"Your reply came back: {view.bounce}"
-    if view.answered_at is not None and view.ticket.state is TicketState.WAITING:
+    is_answered = view.answered_at is not None and view.ticket.state is TicketState.WAITING
+    if is_answered and view.answered_at == view.email.received_at:  # nobody knows when
+        return "Answered from a mail program before it came here"
+    if view.answered_at is not None and is_answered:
         return f"Answered from a mail program, {when(view.answered_at)}"
     return ""
 

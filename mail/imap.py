@@ -97,7 +97,7 @@ class ImapProvider:
             found = await self._read(
                 client, folder, place, 0 if weight > PAGE_BYTES else limit - len(arrivals)
             )
-            arrivals += found.arrivals
+            arrivals += place.told(found.arrivals)
             weight += sum(len(arrival.raw) for arrival in found.arrivals)
             place = place.moved(folder.name, found.position)
             if found.more:

@@ -124,7 +124,7 @@ class Folder:
         found, settled = await self._bodies(client, validity, several, sizes[0] > LARGE_BYTES)
         now = datetime.now(UTC)
         return tuple(
-            Arrival(self._key(validity, uid), mail.body, when, is_sent=self.is_sent)
+            Arrival(self._key(validity, uid), mail.body, when, "", self.is_sent, mail.is_answered)
             for uid in several[:settled]
             if (mail := found.get(uid)) is not None
             and mail.body is not None
@@ -180,13 +180,13 @@ def not_there(folder: str, error: Permanent) -> Misconfigured:
 async def _collect_mails(
     client: ImapClient, uids: Sequence[int], found: dict[int, Fetched]
 ) -> None:
-    await collect(client, uids, b"(UID INTERNALDATE BODY.PEEK[])", found)
+    await collect(client, uids, b"(UID FLAGS INTERNALDATE BODY.PEEK[])", found)
 
 
 async def _collect_heads(
     client: ImapClient, uids: Sequence[int], found: dict[int, Fetched]
 ) -> None:
-    await collect(client, uids, b"(UID INTERNALDATE BODY.PEEK[HEADER])", found)
+    await collect(client, uids, b"(UID FLAGS INTERNALDATE BODY.PEEK[HEADER])", found)
     for uid, mail in found.items():
         found[uid] = replace(mail, body=Lack.TEXT.header + (mail.body or b""))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from mail.imap_client import ImapClient
-from mail.imap_wire import Fetched, Value, read_internaldate
+from mail.imap_wire import Fetched, Value, is_answered, read_internaldate
 from mail.mime import Limits, read_part
 from mail.provider import Lack
 
@@ -43,7 +43,7 @@ class Node:
 
 async def read_large(client: ImapClient, uid: int, found: dict[int, Fetched]) -> None:
     """Put it into ``found`` unless it is gone."""
-    said = await client.uid_items(uid, b"(INTERNALDATE BODYSTRUCTURE)")
+    said = await client.uid_items(uid, b"(FLAGS INTERNALDATE BODYSTRUCTURE)")
     if not said:
         return
     root = read_structure(said.get(b"BODYSTRUCTURE"))
@@ -52,7 +52,8 @@ async def read_large(client: ImapClient, uid: int, found: dict[int, Fetched]) ->
     wanted += [_peek(node.body) + b"<0.%d>" % size for node, size in kept(nodes)]
     parts = await client.uid_items(uid, b"(%s)" % b" ".join(wanted))
     when = read_internaldate(_bytes(said.get(b"INTERNALDATE")))
-    found[uid] = Fetched(uid, internaldate=when, body=assembled(root, parts))
+    flags = said.get(b"FLAGS")
+    found[uid] = Fetched(uid, None, when, assembled(root, parts), is_answered(flags))
 
 
 def read_structure(value: Value, section: bytes = b"", depth: int = 0) -> Node:

@@ -22,7 +22,8 @@ TOKEN = re.compile(
 )
 # What nearly all FETCH replies look like; the others are read token by token.
 FLAT = re.compile(
-    rb"\((?:(?:UID (?P<uid>\d{1,10})|RFC822\.SIZE (?P<size>\d{1,18})|FLAGS \([^()\"{}]*\)"
+    rb"\((?:(?:UID (?P<uid>\d{1,10})|RFC822\.SIZE (?P<size>\d{1,18})"
+    rb'|FLAGS \((?P<flags>[^()"{}]*)\)'
     rb'|INTERNALDATE "(?P<date>[^"\\]*)"|(?P<body>BODY\[\]) \{\d{1,19}\}\r\n) ?)+(?:\)\r\n)?'
 )
 INTERNALDATE = re.compile(
@@ -59,6 +60,7 @@ class Fetched:
     size: int | None = None
     internaldate: datetime | None = None
     body: bytes | None = None
+    is_answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,7 @@ def read_fetch(reply: Reply) -> Fetched | None:
         int(size) if isinstance(size, bytes) and size.isdigit() else None,
         read_internaldate(when) if isinstance(when, bytes) else None,
         body if isinstance(body, bytes) else None,
+        is_answered(found.get(b"FLAGS")),
     )
 
 
@@ -200,7 +203,14 @@ def _read_flat(parts: Sequence[bytes]) -> Fetched | None:
             return None
     uid, size, date = found["uid"], found["size"], found["date"]
     when = read_internaldate(date) if date else None
-    return Fetched(int(uid), int(size) if size else None, when, body)
+    flags = list[Value]((found["flags"] or b"").split())
+    return Fetched(int(uid), int(size) if size else None, when, body, is_answered(flags))
+
+
+def is_answered(flags: Value) -> bool:
+    """RFC 9051 §2.3.2; words of a server come in any case."""
+    listed = flags if isinstance(flags, list) else []
+    return any(isinstance(flag, bytes) and flag.lower() == b"\\answered" for flag in listed)
 
 
 def read_status(reply: Reply) -> dict[bytes, int]:

@@ -90,7 +90,7 @@ class MaildirProvider:
         if self._backfill is not None:
             since = place.connected - self._backfill
         found = self._inbox.read(place.at(INBOX), since, limit)
-        arrivals, place = found.arrivals, place.moved(INBOX, found.position)
+        arrivals, place = place.told(found.arrivals), place.moved(INBOX, found.position)
         is_full = found.more or sum(len(arrival.raw) for arrival in arrivals) > PAGE_BYTES
         if is_full or not self._sent.exists:
             return Page(arrivals, place.written(), is_full)

@@ -152,7 +152,8 @@ class MaildirFolder:
                     received_at = datetime.fromtimestamp(max(written, 0), UTC)
                     name = f"{self.root.name}/{key}" if self._is_sent else key
                     raw = file.read(MAIL_BYTES)
-                    return Arrival(name, raw, received_at, is_sent=self._is_sent)
+                    is_answered = "R" in self._paths[key].partition(":2,")[2]
+                    return Arrival(name, raw, received_at, "", self._is_sent, is_answered)
             except FileNotFoundError:
                 if attempt == 0:
                     self._scan()  # its flags changed

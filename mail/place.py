@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from mail.provider import Arrival
@@ -34,6 +34,14 @@ class Place:
     def sent_since(self) -> datetime:
         """Sent mail that is older concerns nobody; the server's clock need not be ours."""
         return self.connected - CLOCKS_DIFFER
+
+    def told(self, arrivals: Iterable[Arrival]) -> tuple[Arrival, ...]:
+        """Only what was answered before we were connected is nobody's work any more; of later
+        answers the sent mail tells."""
+        return tuple(
+            replace(one, is_answered=False) if one.received_at >= self.connected else one
+            for one in arrivals
+        )
 
     def at(self, folder: str) -> str:
         return self.folders.get(folder, "")

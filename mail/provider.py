@@ -39,6 +39,7 @@ class Arrival:
     received_at: datetime  # aware
     thread: str = ""  # the provider's own id of the conversation, if it has one
     is_sent: bool = False  # it left from this mailbox, by whichever mail client
+    is_answered: bool = False  # by somebody who was there before us
 
 
 @dataclass(frozen=True, slots=True)

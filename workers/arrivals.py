@@ -5,11 +5,11 @@ Nothing is dropped because it looks like something else: copies and resends are 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from desk.change import Change
-from desk.email import Email, Mailbox, Relation
+from desk.email import Email, Mailbox, ParsedEmail, Relation
 from desk.ids import EmailId
 from desk.mails import Received
 from desk.moves import RESPONSE_MOVES, TICKET_MOVES, Verb
@@ -67,12 +67,34 @@ async def take_in_sent(change: Change, mailbox: Mailbox, mail: Received) -> Take
     is_answer = mail.received_at >= email.received_at
     if not is_answer or not await change.note_answer(ticket, email.id, mail):
         return NOTHING
+    return Taken(await _answer(change, ticket, email.id))
+
+
+async def take_in_answered(change: Change, mailbox: Mailbox, mail: Received) -> Taken:
+    """A mail of the time before we came, which somebody answered then: it is known, in its thread,
+    and nobody's work. No card is posted of what was never shown."""
+    taken = await take_in(change, mailbox, mail)
+    if taken.ticket is None:
+        return taken
+    email = await change.email(await change.latest_email(taken.ticket.id))
+    if mail.received_at < email.received_at:  # a copy of one whose ticket went on
+        return taken
+    await change.note_answer(taken.ticket, email.id, replace(mail, parsed=ParsedEmail()))
+    ticket = await _answer(change, taken.ticket, email.id)
+    if ticket.shown_version:
+        return Taken(ticket)
+    await change.record_shown(ticket.id, ticket.version)
+    return NOTHING
+
+
+async def _answer(change: Change, ticket: Ticket, email: EmailId) -> Ticket:
+    """Somebody answered its latest mail from a mail program."""
     ticket = await _retire(change, ticket)
     live = await change.live_response(ticket.id)
     # while a reply of ours is on its way, its own end decides
     if live is None and (ticket.state, Verb.ANSWER) in TICKET_MOVES:
-        ticket = await change.move_ticket(ticket, Verb.ANSWER, email=email.id)
-    return Taken(ticket)
+        return await change.move_ticket(ticket, Verb.ANSWER, email=email)
+    return ticket
 
 
 async def _take_mail(

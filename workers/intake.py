@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from desk.change import Change
 from desk.email import Mailbox, ParsedEmail
 from desk.errors import DeskError, Transient
 from desk.failpoints import failpoint
@@ -22,7 +23,7 @@ from desk.store import Store
 from mail.duplicates import content_key
 from mail.provider import Arrival, Provider
 from mail.threads import subject_key
-from workers.arrivals import Taken, take_in, take_in_sent
+from workers.arrivals import Taken, take_in, take_in_answered, take_in_sent
 from workers.failure import caught, kind
 
 log = structlog.get_logger()
@@ -33,7 +34,8 @@ class Mail:
     """An arrival, read."""
 
     received: Received
-    is_sent: bool
+    is_sent: bool = False
+    is_answered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Intake:
             content_key=content_key(parsed),
             thread=arrival.thread,
         )
-        return Mail(received, arrival.is_sent)
+        return Mail(received, arrival.is_sent, arrival.is_answered)
 
     async def _take_in_page(
         self, mailbox: Mailbox, mails: Sequence[Mail], checkpoint: str
@@ -111,11 +113,17 @@ class Intake:
         taken = []
         async with self.store.change() as change:
             for mail in mails:
-                take = take_in_sent if mail.is_sent else take_in
-                taken.append(await take(change, mailbox, mail.received))
+                taken.append(await _taken_in(change, mailbox, mail))
             if checkpoint != mailbox.checkpoint or mailbox.problem:
                 await change.save_checkpoint(mailbox.id, checkpoint)
         return taken
+
+
+async def _taken_in(change: Change, mailbox: Mailbox, mail: Mail) -> Taken:
+    if mail.is_sent:
+        return await take_in_sent(change, mailbox, mail.received)
+    take = take_in_answered if mail.is_answered else take_in
+    return await take(change, mailbox, mail.received)
 
 
 def follow_up(taken: Taken) -> list[Job]:

@@ -30,7 +30,8 @@ from workers.arrivals import take_in
 from workers.intake import Intake
 
 TEXT = "My scanner has not worked since Monday and nobody answers the phone."
-FIRST = raw_mail("Scanner", TEXT, "<1@lindqvist.example>")
+FIRST_ID = "<1@lindqvist.example>"
+FIRST = raw_mail("Scanner", TEXT, FIRST_ID)
 
 
 @dataclass
@@ -44,11 +45,17 @@ class Office:
     _keys: int = field(default=0)
 
     async def arrive(
-        self, raw: bytes, key: str = "", minutes: int = 1, is_sent: bool = False, thread: str = ""
+        self,
+        raw: bytes,
+        key: str = "",
+        minutes: int = 1,
+        is_sent: bool = False,
+        thread: str = "",
+        is_answered: bool = False,
     ) -> None:
         self._keys += 1
         at = START + timedelta(minutes=minutes)
-        arrival = Arrival(key or f"k{self._keys}", raw, at, thread, is_sent)
+        arrival = Arrival(key or f"k{self._keys}", raw, at, thread, is_sent, is_answered)
         self.mailbox.arrivals.append(arrival)
         await self.intake(self.box)
 
@@ -229,6 +236,37 @@ async def test_the_same_sent_mail_counts_once_and_an_old_one_not(store: Store) -
     assert (await store.ticket(TicketId(2))).state is TicketState.WAITING
     await here.arrive(raw_mail("Re: Scanner", "No.", "<3@x>", "<1@lindqvist.example>"), minutes=20)
     await here.arrive(answer(), "new", minutes=15, is_sent=True)
+    assert (await store.ticket(TicketId(2))).state is TicketState.NEW
+
+
+async def test_what_was_answered_before_we_came_is_known_and_nobodys_work(
+    any_store: Store,
+) -> None:
+    here = await office(any_store)
+    here.desk.queue.jobs.clear()
+    await here.arrive(FIRST, minutes=-600, is_answered=True)
+    view = await any_store.view(TicketId(2))
+    assert (view.ticket.state, view.unanswered) == (TicketState.WAITING, 0)
+    assert standing(view) == "Answered from a mail program before it came here"
+    assert here.desk.queue.jobs == []
+    assert [ticket.id for ticket, _ in await any_store.unfinished()] == [1]
+    _, faults = await any_store.audit_clocks()
+    assert [found for found in faults if found.ticket_id == 2] == []
+    again = raw_mail("Re: Scanner", "It broke again.", "<3@lindqvist.example>", FIRST_ID)
+    await here.arrive(again, minutes=9)
+    view = await any_store.view(TicketId(2))
+    assert (view.ticket.state, view.mails, view.unanswered) == (TicketState.NEW, 2, 1)
+    assert (Step.TRIAGE, 2) in here.desk.queue.jobs
+
+
+async def test_an_answered_copy_of_an_old_mail_ends_no_ticket_that_went_on(store: Store) -> None:
+    here = await office(store)
+    await here.arrive(FIRST, minutes=1)
+    again = raw_mail("Re: Scanner", "It broke again.", "<3@lindqvist.example>", FIRST_ID)
+    await here.arrive(again, minutes=9)
+    copied = raw_mail("[list] Scanner", TEXT + "\n-- \nthe list", FIRST_ID)
+    await here.arrive(copied, minutes=2, is_answered=True)
+    assert await here.relations() == ["mail", "mail", "mail", "copy"]
     assert (await store.ticket(TicketId(2))).state is TicketState.NEW
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import imaplib
 import os
 import time
@@ -166,3 +167,21 @@ async def test_mails_that_others_delete_while_we_read_leave_no_trace() -> None:
                 assert b"does not hand over" not in b"".join(a.raw for a in page.arrivals)
                 found += numbers(page)
     assert found == [*range(10), 14, 15, 16, 17, 18, *range(20, 24)]
+
+
+async def test_what_was_answered_before_we_came_is_told_and_what_is_answered_later_not() -> None:
+    with dovecot() as server:
+        server.fill([mail(number) for number in range(3)])
+        other = client(server)
+        other.select("INBOX")
+        other.store("2", "+FLAGS", "(\\Answered \\Flagged custom)")
+        async with provider(server) as box:
+            page = await box.fetch("")
+            await asyncio.sleep(1.1)  # the server's dates are whole seconds
+            server.deliver(mail(3))
+            other.noop()
+            other.store("4", "+FLAGS", "\\Answered")
+            later = await box.fetch(page.checkpoint)
+        other.logout()
+    arrivals = (*page.arrivals, *later.arrivals)
+    assert [one.is_answered for one in arrivals] == [False, True, False, False]

@@ -84,6 +84,22 @@ async def test_flags_and_moves_do_not_make_a_mail_new(root: Path) -> None:
     assert keys(await MaildirProvider(root).fetch("")) == ["1.a.host"]
 
 
+async def test_mail_that_was_answered_before_we_came_is_told(root: Path) -> None:
+    now = time.time()
+    put(root, "1.a.host", when=now - 60).rename(root / "cur" / "1.a.host:2,RS")
+    put(root, "2.Ra.host", when=now - 60).rename(root / "cur" / "2.Ra.host:2,S")
+    clock = FastClock(datetime.fromtimestamp(now, UTC))
+    page = await MaildirProvider(root, clock=clock).fetch("")
+    assert {one.key: one.is_answered for one in page.arrivals} == {
+        "1.a.host": True,
+        "2.Ra.host": False,
+    }
+    put(root, "3.a.host", when=now + 1).rename(root / "cur" / "3.a.host:2,RS")
+    clock.forward(minutes=1)
+    [later] = (await MaildirProvider(root, clock=clock).fetch(page.checkpoint)).arrivals
+    assert not later.is_answered
+
+
 async def test_mail_already_moved_to_cur_is_read_there(root: Path) -> None:
     put(root, "1.a.host").rename(root / "cur" / "1.a.host:2,S")
     [arrival] = (await MaildirProvider(root).fetch("")).arrivals
