@@ -311,11 +311,11 @@ def audit_sla(is_json: IsJson = False, data: Data = None) -> None:
 @db.command("upgrade")
 def db_upgrade(data: Data = None) -> None:
     """Bring the database up to date (every process does it at its start)."""
-    from cli.records import make_private
+    from cli.records import make_folder
     from desk.engine import upgrade
 
     given = settings(data)
-    make_private(given.data)
+    make_folder(given.data)
     asyncio.run(upgrade(given.database_url))
 
 

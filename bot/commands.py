@@ -273,5 +273,5 @@ def _because(view: TicketView) -> str:
     if known is None:
         return ""
     if known.urgency.label is not view.ticket.urgency:
-        return " because somebody said so"
+        return f" because somebody said so; triage said {known.urgency.label}"
     return f" because of {', '.join(map(clean, known.reasons))}" if known.reasons else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 from cli import output, parts
 from cli.output import Record
 from cli.parts import Knowledge
-from cli.records import make_private, opened_store
+from cli.records import make_folder, opened_store
 from desk.errors import Misconfigured, Permanent
 from desk.settings import Settings
 from kb.evaluate import Row, evaluate
@@ -18,7 +18,7 @@ from kb.evaluate import Row, evaluate
 
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncIterator[Knowledge]:
-    make_private(settings.data)
+    make_folder(settings.data)
     encoder = await parts.opened_encoder(settings)
     async with parts.opened_knowledge(settings, encoder) as knowledge:
         yield knowledge

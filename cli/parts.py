@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from cli.records import mailbox_settings, make_private
+from cli.records import mailbox_settings, make_folder
 from desk import burial
 from desk.action import Review
 from desk.email import Address, ParsedEmail
@@ -94,7 +94,7 @@ class Knowledge:
 @asynccontextmanager
 async def opened_knowledge(settings: Settings, encoder: Encoder) -> AsyncIterator[Knowledge]:
     """On a Milvus server, or on Milvus Lite in the data folder when none is configured."""
-    location = settings.kb.uri or make_private(settings.data / "kb")
+    location = settings.kb.uri or make_folder(settings.data / "kb")
     token = settings.kb.token.get_secret_value()
     async with Index(location, token, encoder.dimension) as index:
         yield Knowledge(index, Search(index, encoder))

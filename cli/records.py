@@ -19,17 +19,17 @@ from desk.vault import Vault, create_key_file, open_vault
 SAMPLES = Path(__file__).parent.parent / "samples"
 
 
-def make_private(folder: Path) -> Path:
-    """The folder, readable by its owner only. Raises Misconfigured when that cannot be."""
+def make_folder(folder: Path) -> Path:
+    """Readable by its owner only, if it is made here: one that was there may be an operator's own,
+    or a system's. Raises Misconfigured when nothing can be written there."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
     except OSError as error:
         raise Misconfigured(
             f"The data folder {folder} cannot be written ({error.strerror}): choose another with"
             " --data or MAILDESK_DATA"
         ) from error
-    if not os.access(folder, os.W_OK):
+    if not os.access(folder, os.W_OK | os.X_OK):
         raise Misconfigured(f"The data folder {folder} cannot be written: choose another: --data")
     return folder
 
@@ -37,7 +37,11 @@ def make_private(folder: Path) -> Path:
 @asynccontextmanager
 async def opened_store(settings: Settings) -> AsyncIterator[Store]:
     """The store with its schema up to date; the first time with a new key."""
-    make_private(settings.data)
+    make_folder(settings.data)
+    database = settings.data / "desk.db"
+    if not settings.database and not database.exists():
+        # SQLite gives its -wal and -shm files the mode of the database
+        database.touch(mode=0o600)
     await upgrade(settings.database_url)
     key = settings.data / "key"
     if not key.exists():

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
-from desk import access, records, sla_records
+from desk import access, records, sla, sla_records
 from desk.action import ActionRequest, Desk
 from desk.change import Change
 from desk.errors import Refused
@@ -27,11 +27,11 @@ USUAL_SNOOZE = "4h"
 async def acknowledge(desk: Desk, change: Change, request: ActionRequest, ticket: Ticket) -> None:
     """Somebody has seen the alert: it is not said again for a while."""
     told = await sla_records.loud_escalations(change.connection, [ticket.id])
-    if not told or ticket.state in (TicketState.WAITING, TicketState.CLOSED):
+    alarm = sla.alarm_of(await sla_records.clocks_of(change.connection, [ticket.id]), told)
+    if alarm is None or ticket.state in (TicketState.WAITING, TicketState.CLOSED):
         raise Refused("There is no alert to acknowledge")
-    seen_by = told[-1].acknowledged_by
-    if seen_by is not None:
-        name = (await person(change, UserId(seen_by))).name
+    if alarm.acknowledged_by is not None:
+        name = (await person(change, UserId(alarm.acknowledged_by))).name
         raise Refused(f"{name} has acknowledged this already")
     await change.set_ticket(ticket, request.verb, {})
 

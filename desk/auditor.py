@@ -113,7 +113,8 @@ class Case:
         self.known_since[number] = at
 
     def aim(self, number: int, at: datetime, detail: Detail) -> None:
-        self.clocks[number] = sla.aimed(self.clocks[number], sla.read_terms(detail["terms"]))
+        terms, by_hand = sla.read_terms(detail["terms"]), detail.get("by_hand", False)
+        self.clocks[number] = sla.aimed(self.clocks[number], terms, by_hand=by_hand)
         self.known_since[number] = at
 
     def pause(self, number: int, at: datetime, detail: Detail) -> None:

@@ -16,7 +16,7 @@ from desk.response import Response, ResponseState
 from desk.sla import Goal, SlaClock, Terms
 from desk.tables.mailboxes import mailboxes
 from desk.tables.sla import escalations, sla_clocks
-from desk.tables.tickets import emails, tickets
+from desk.tables.tickets import classifications, emails, tickets
 from desk.ticket import Ticket, TicketState
 
 OLD = timedelta(days=1)
@@ -47,17 +47,37 @@ class Clocks(Clockwork):
             if terms is not None:
                 await self._start(ticket.id, goal, terms, at)
 
-    async def aim_clocks(self, ticket: Ticket, received_at: datetime, to: Urgency) -> datetime:
-        """The mail was read: what is promised for its urgency. When the reply is due."""
+    async def aim_clocks(
+        self, ticket: Ticket, received_at: datetime, to: Urgency, *, by_hand: bool = False
+    ) -> datetime:
+        """The mail was read, by triage or by a person who knows better: what is promised for its
+        urgency. When the reply is due, for its place in the queue."""
         await self.start_clocks(ticket, received_at)
         due = received_at
         for clock in await self.running_clocks(ticket.id):
             terms = await self._terms(ticket, to, clock.goal)
-            aimed = sla.aimed(clock, terms) if terms is not None else clock
+            if terms is None:
+                continue
+            aimed = sla.aimed(clock, terms, by_hand=by_hand)
             if aimed != clock:
-                await self._save(aimed, "aim_clock", terms=sla.terms_json(aimed.terms))
-            due = aimed.due_at or due if clock.goal in REPLY else due
+                said = {"terms": sla.terms_json(aimed.terms), "by_hand": by_hand}
+                await self._save(aimed, "aim_clock", **said)
+            if clock.goal in REPLY:
+                due = sla.due_under(clock, terms) if by_hand else aimed.due_at or due
         return due
+
+    async def wind_up_clocks(self, ticket: Ticket) -> None:
+        """For a ticket that came before there were clocks: what is promised for its urgency, from
+        now on when it has waited for long."""
+        newest = await self._newest_email(ticket.id)
+        if newest is None:
+            return
+        id, received_at = newest
+        await self.start_clocks(ticket, received_at)
+        if ticket.due_at is not None:
+            await self.aim_clocks(ticket, received_at, ticket.urgency)
+        if await self._is_by_form(id):
+            await self.end_clocks(ticket.id, "nobody waits")
 
     async def end_clocks(self, id: TicketId, reason: str) -> None:
         """Nobody waits for anything."""
@@ -175,6 +195,13 @@ class Clocks(Clockwork):
     async def _terms(self, ticket: Ticket, urgency: Urgency, goal: Goal) -> Terms | None:
         row = await self.row(mailboxes, ticket.mailbox_id)
         return self.promises.terms(row["name"], urgency, goal)
+
+    async def _is_by_form(self, id: EmailId) -> bool:
+        """Whether triage saw by its form that no person wrote this mail."""
+        query = select(classifications.c.id).where(
+            classifications.c.email_id == id, classifications.c.model == "form"
+        )
+        return (await self.connection.execute(query.limit(1))).first() is not None
 
     async def _newest_email(self, id: TicketId) -> tuple[EmailId, datetime] | None:
         """The latest mail that is worked on, and when it came."""

@@ -23,6 +23,11 @@ class Lateness(Reading):
         async with self.read() as connection:
             return await sla_records.due_clocks(connection, self.clock.now(), limit)
 
+    async def without_clock(self) -> list[TicketId]:
+        """Tickets that wait and never had a clock."""
+        async with self.read() as connection:
+            return await sla_records.without_clock(connection)
+
     async def asleep(self) -> list[TicketId]:
         """The snoozed tickets that are to wake."""
         async with self.read() as connection:

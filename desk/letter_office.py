@@ -13,7 +13,7 @@ from desk.dead_letters import letter_of
 from desk.errors import Refused
 from desk.handing_on import hand_on
 from desk.ids import DeadLetterId, ResponseId, UserId
-from desk.moves import Verb
+from desk.moves import TICKET_MOVES, Verb
 from desk.people import Role, User
 from desk.ports import Queue
 from desk.response import ResponseState
@@ -21,7 +21,6 @@ from desk.rules import Job, jobs
 from desk.steps import DeadLetter, Ending, Step
 from desk.store import Store
 from desk.tables.jobs import dead_letters
-from desk.ticket import TicketState
 
 MAX_NOTE = 500
 
@@ -38,8 +37,8 @@ async def requeue(change: Change, id: DeadLetterId, note: str = "") -> DeadLette
         return letter  # its record still asks for it
     ticket = await change.ticket(letter.ticket_id)
     is_untouched = await change.live_response(ticket.id) is None
-    if ticket.state is TicketState.OPEN and is_untouched:
-        verb = Verb.REQUEUE if letter.step is Step.TRIAGE else Verb.REGENERATE
+    verb = Verb.REQUEUE if letter.step is Step.TRIAGE else Verb.REGENERATE
+    if (ticket.state, verb) in TICKET_MOVES and is_untouched:
         await change.move_ticket(ticket, verb)
     return letter
 

@@ -69,6 +69,7 @@ TICKET_MOVES = MappingProxyType(
         (T.TRIAGED, V.GIVE_UP): T.OPEN,
         (T.OPEN, V.REGENERATE): T.TRIAGED,
         (T.OPEN, V.REQUEUE): T.NEW,
+        (T.SNOOZED, V.REQUEUE): T.NEW,
         (T.OPEN, V.DELIVER): T.WAITING,
         (T.OPEN, V.CLOSE): T.CLOSED,
         (T.OPEN, V.SNOOZE): T.SNOOZED,

@@ -66,14 +66,15 @@ async def bump(change: Change, ticket: Ticket, weights: Weights, *, is_off: bool
 
 
 async def correct(change: Change, ticket: Ticket, urgency: Urgency, weights: Weights) -> None:
-    """A person knows better how urgent it is than triage and its rules. What is promised for more
-    urgent mail holds from its arrival; a promise that was made is not put off."""
+    """A person knows better how urgent it is than triage and its rules: what is promised for that
+    urgency holds from the mail's arrival, and its place with it, sooner or later than before. A
+    promise that is broken already stays broken."""
     if ticket.state not in WAITING or ticket.due_at is None:
         raise Refused(f"Ticket #{ticket.id} waits for nobody, or was not read yet")
     if urgency is ticket.urgency:
         raise Refused(f"It is {urgency} already")
     email = await change.email(await change.latest_email(ticket.id))
-    due = await change.aim_clocks(ticket, email.received_at, urgency)
+    due = await change.aim_clocks(ticket, email.received_at, urgency, by_hand=True)
     boosts = with_boost(ticket.boosts, Because.LATE, 0)
     changes = {
         "urgency": urgency,

@@ -30,6 +30,7 @@ from desk.section import Section
 from desk.sla_settings import (
     CalendarSettings,
     EscalationSettings,
+    Minutes,
     PolicySettings,
     read_policies,
     spans,
@@ -177,7 +178,7 @@ class Settings(BaseSettings):
     port: Port = 8080
     timezone: str = ""
     undo_seconds: float = Field(default=30.0, ge=0)
-    sla_minutes: dict[Urgency, float] = Field(
+    sla_minutes: Minutes = Field(
         default_factory=lambda: {one: time / MINUTE for one, time in USUAL.items()}
     )
     calendars: tuple[CalendarSettings, ...] = ()
@@ -199,7 +200,7 @@ class Settings(BaseSettings):
 
     @field_validator("sla_minutes")
     @classmethod
-    def _complete(cls, value: dict[Urgency, float]) -> dict[Urgency, float]:
+    def _complete(cls, value: Minutes) -> Minutes:
         missing = [urgency for urgency in Urgency if urgency not in value]
         if missing:
             raise ValueError(f"also say the minutes for {', '.join(missing)}")

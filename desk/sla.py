@@ -129,16 +129,22 @@ def started(ticket: int, number: int, goal: Goal, terms: Terms, at: datetime) ->
     return _planned(SlaClock(ticket, number, goal, terms, at, at))
 
 
-def aimed(clock: SlaClock, terms: Terms) -> SlaClock:
+def aimed(clock: SlaClock, terms: Terms, *, by_hand: bool = False) -> SlaClock:
     """With the terms of a mail that was read. Once it was aimed they can only make it earlier: a
-    second mail never puts the first one off."""
+    second mail never puts the first one off. A person may, but what was broken stays broken."""
+    may_wait = not clock.is_aimed or (by_hand and not clock.is_breached)
     changed = replace(clock, terms=terms, is_aimed=True)
     if clock.running_since is None:
-        return clock if clock.is_aimed and terms.target >= clock.terms.target else changed
+        return changed if may_wait or terms.target < clock.terms.target else clock
     changed = _planned(changed)
-    if clock.is_aimed and clock.due_at and changed.due_at and changed.due_at >= clock.due_at:
+    if not may_wait and clock.due_at and changed.due_at and changed.due_at >= clock.due_at:
         return clock
     return replace(changed, next_at=clock.next_at) if clock.is_breached else changed
+
+
+def due_under(clock: SlaClock, terms: Terms) -> datetime:
+    """When a running clock would be due if this had been promised from its start."""
+    return _time_of(replace(clock, terms=terms), BREACH)
 
 
 def paused(clock: SlaClock, at: datetime) -> SlaClock:

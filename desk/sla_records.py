@@ -85,9 +85,18 @@ async def clocks_of(connection: AsyncConnection, ids: Sequence[TicketId]) -> lis
 
 
 async def due_clocks(connection: AsyncConnection, now: datetime, limit: int) -> list[int]:
-    """The clocks that have come to a rung, the latest first of all."""
+    """The clocks that have come to a rung, the one that waited longest first."""
     query = select(sla_clocks.c.id).where(sla_clocks.c.next_at <= now)
     return list((await connection.scalars(query.order_by(sla_clocks.c.next_at).limit(limit))).all())
+
+
+async def without_clock(connection: AsyncConnection) -> list[TicketId]:
+    """Tickets that wait and never had a clock: they came before there were any."""
+    clock = select(sla_clocks.c.id).where(sla_clocks.c.ticket_id == tickets.c.id)
+    query = select(tickets.c.id).where(
+        tickets.c.state.in_(("new", "triaged", "open", "snoozed")), ~clock.exists()
+    )
+    return [TicketId(id) for id in (await connection.scalars(query)).all()]
 
 
 async def untold(connection: AsyncConnection) -> list[int]:

@@ -16,9 +16,10 @@ from desk.promises import Policies, Policy
 from desk.section import Section
 from desk.sla import Pace
 
-Minutes = dict[Urgency, Annotated[float, Field(ge=0)]]
+TEN_YEARS = 5_256_000
+Minutes = dict[Urgency, Annotated[float, Field(ge=0, le=TEN_YEARS)]]
 SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
-Wait = Annotated[float, Field(ge=1)]
+Wait = Annotated[float, Field(ge=1, le=TEN_YEARS)]
 
 
 class CalendarSettings(Section):
@@ -87,6 +88,11 @@ def _require_possible(policy: Policy, calendar: str) -> None:
         raise ValueError(f"the calendar {calendar!r} has too few hours for this promise") from None
 
 
+def _require_distinct(what: str, names: Sequence[str]) -> None:
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"two {what} {twice[0]!r}")
+
+
 def spans(minutes: Mapping[Urgency, float]) -> dict[Urgency, timedelta]:
     return {urgency: timedelta(minutes=number) for urgency, number in minutes.items()}
 
@@ -97,7 +103,9 @@ def read_policies(
     usual: Mapping[Urgency, timedelta],
     pace: Pace,
 ) -> Policies:
-    """ValueError names a calendar that does not exist."""
+    """ValueError names a calendar that does not exist, and what is said twice."""
+    _require_distinct("calendars are named", [one.name for one in calendars])
+    _require_distinct("policies are for the mailbox", [one.mailbox for one in given])
     known = {"": Calendar()} | {one.name: one.calendar() for one in calendars}
     missing = sorted({policy.calendar for policy in given} - set(known))
     if missing:

@@ -66,22 +66,41 @@ def create_key_file(path: Path) -> None:
 
 
 def open_vault(path: Path) -> Vault:
-    """Raises Misconfigured when the file is missing, open to others, or broken."""
-    if not path.exists():
+    """Raises Misconfigured when the file is missing, open to others, unreadable or broken."""
+    try:
+        content = path.read_bytes()
+        is_open_to_others = path.stat().st_mode & 0o077
+    except FileNotFoundError:
         raise Misconfigured(
             f"The key file {path} is missing. Without it the stored mail cannot be read: put it"
             " back from your backup, or start afresh in another folder with --data."
-        )
-    if path.stat().st_mode & 0o077:
+        ) from None
+    except IsADirectoryError:
+        raise Misconfigured(f"The key file {path} cannot be read: it is a folder") from None
+    except OSError as error:
+        raise Misconfigured(
+            f"The key file {path} cannot be read ({error.strerror}): it must belong to the user"
+            " that runs Maildesk"
+        ) from error
+    if is_open_to_others:
         raise Misconfigured(f"Other users may read the key file {path}: run chmod 600 {path}")
     try:
-        lines = [line.split() for line in path.read_text("ascii").splitlines() if line.strip()]
-        keys = {id.encode(): base64.b64decode(key, validate=True) for id, key in lines}
-        index = keys.pop(b"index")
-        if not keys or any(len(key) != KEY_BYTES for key in (index, *keys.values())):
-            raise ValueError("wrong length")
-        return Vault(keys, index)
+        return Vault(*_read_keys(content.decode("ascii")))
     except (ValueError, KeyError) as error:
         raise Misconfigured(
             f"The key file {path} is damaged: put it back from your backup"
         ) from error
+
+
+def _read_keys(lines: str) -> tuple[dict[bytes, bytes], bytes]:
+    """The keys by their ids, newest first, and that of the index."""
+    pairs = [line.split() for line in lines.splitlines() if line.strip()]
+    keys = {id.encode(): base64.b64decode(key, validate=True) for id, key in pairs}
+    index = keys.pop(b"index")
+    if not keys or len(keys) + 1 != len(pairs):
+        raise ValueError("no key, or two of one id")
+    if any(len(id) != ID_BYTES for id in keys):
+        raise ValueError("an id of another length")
+    if any(len(key) != KEY_BYTES for key in (index, *keys.values())):
+        raise ValueError("a key of another length")
+    return keys, index

@@ -30,6 +30,7 @@ class Watch:
         """How many escalations were noted of which somebody is to be told."""
         await self._end_edits()
         await self._wake()
+        await self._wind_up()
         noted = 0
         for id in await self.store.due_clocks():
             async with self.store.change() as change:
@@ -52,6 +53,12 @@ class Watch:
                 if ticket.state is TicketState.SNOOZED and is_due:
                     await change.move_ticket(ticket, Verb.WAKE)
             await self._show(id)
+
+    async def _wind_up(self) -> None:
+        """Tickets of a version that knew no clocks."""
+        for id in await self.store.without_clock():
+            async with self.store.change() as change:
+                await change.wind_up_clocks(await change.ticket(id))
 
     async def _end_edits(self) -> None:
         for ticket in await self.store.edited_since(self.store.clock.now() - EDIT_TIME):

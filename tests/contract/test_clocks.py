@@ -6,7 +6,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
 from desk import audit
 from desk.calendars import Calendar, read_hours
@@ -17,9 +17,10 @@ from desk.promises import USUAL, Policies, Policy
 from desk.sla import Escalation, Goal, SlaClock
 from desk.sla_records import clocks_of, escalation, rows
 from desk.store import Store
-from desk.tables.sla import escalations
+from desk.tables.sla import escalations, sla_clocks
+from desk.tables.tickets import classifications
 from desk.ticket import Ticket, TicketState
-from tests.doubles.desk import START, FastClock, ListQueue, Scene, mail, received, scene
+from tests.doubles.desk import START, FastClock, ListQueue, Scene, mail, overdue, received, scene
 from workers.watch import Watch
 
 HOUR = timedelta(hours=1)
@@ -253,3 +254,49 @@ async def test_settings_that_change_later_do_not_change_what_was_promised(
     assert await watch(at)() == 0
     [one] = await clocks(any_store)
     assert one.due_at == START + HOUR
+
+
+async def without_its_clock(at: Scene) -> None:
+    """As a version left it that knew no clocks."""
+    async with at.store.change() as change:
+        await change.connection.execute(delete(sla_clocks))
+
+
+async def test_a_ticket_from_before_there_were_clocks_gets_one(
+    any_store: Store, clock: FastClock
+) -> None:
+    at = await scene(any_store)
+    await without_its_clock(at)
+    clock.forward(minutes=20)
+    assert await watch(at)() == 0
+    [one] = await clocks(any_store)
+    assert (one.due_at, one.is_aimed) == (START + USUAL[Urgency.CRITICAL], True)
+    await watch(at)()
+    assert await clocks(any_store) == [one]
+    # one that waited for days is not late at once
+    await without_its_clock(at)
+    clock.forward(days=3)
+    assert await watch(at)() == 0
+    [late] = await clocks(any_store)
+    assert late.due_at == clock.now() + USUAL[Urgency.CRITICAL]
+
+
+async def test_a_newsletter_from_before_there_were_clocks_gets_none_that_runs(
+    any_store: Store,
+) -> None:
+    at = await scene(any_store)
+    await without_its_clock(at)
+    async with any_store.change() as change:
+        await change.connection.execute(update(classifications).values(model="form"))
+    await watch(at)()
+    [one] = await clocks(any_store)
+    assert one.ended_at is not None
+
+
+async def test_an_alert_that_was_answered_is_not_acknowledged_any_more(any_store: Store) -> None:
+    at = await scene(any_store)
+    await overdue(at)
+    await sent(at)
+    await writes(at, "2")
+    outcome = await at.actions.act(await at.request(Verb.ACKNOWLEDGE))
+    assert outcome.note == "There is no alert to acknowledge"

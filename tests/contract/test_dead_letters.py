@@ -157,6 +157,25 @@ async def test_a_reply_that_was_handed_over_is_unknown_when_it_is_given_up(
     assert response.state is ResponseState.UNKNOWN
 
 
+@pytest.mark.parametrize(
+    ("step", "after"), [(Step.TRIAGE, TicketState.NEW), (Step.DRAFTING, TicketState.TRIAGED)]
+)
+async def test_a_ticket_that_was_snoozed_meanwhile_is_tried_again_too(
+    any_store: Store, step: Step, after: TicketState
+) -> None:
+    at = await scene(any_store)
+    letter = await triage_given_up(at) if step is Step.TRIAGE else await drafting_given_up(at)
+    await at.actions.act(await at.request(Verb.SNOOZE, text="2h"))
+    assert await state(at) is TicketState.SNOOZED
+    await LetterOffice(any_store, at.queue).requeue(at.omar, letter)
+    assert await state(at) is after
+
+
+async def drafting_given_up(at: Scene) -> int:
+    await at.actions.act(await at.request(Verb.REGENERATE))
+    return await buried(at, Step.DRAFTING)
+
+
 async def test_what_is_discarded_is_not_queued_again(any_store: Store) -> None:
     at = await scene(any_store)
     alert = await overdue(at)

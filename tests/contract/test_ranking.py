@@ -26,6 +26,7 @@ from tests.doubles.desk import (
     Scene,
     drafted,
     mail,
+    overdue,
     received,
     scene,
 )
@@ -228,7 +229,9 @@ async def test_only_whoever_may_moves_a_ticket(any_store: Store) -> None:
             await ranking.bump(change, ticket, USUAL, is_off=True)
 
 
-async def test_a_person_corrects_the_urgency_and_the_place_follows(any_store: Store) -> None:
+async def test_a_person_corrects_the_urgency_and_the_place_follows(
+    any_store: Store, clock: FastClock
+) -> None:
     at = await scene(any_store)
     first, second = await another(at, "a@x.example"), await another(at, "b@x.example")
     assert await do(at, Verb.CORRECT, at.ann, second, "critical") == "done"
@@ -239,7 +242,13 @@ async def test_a_person_corrects_the_urgency_and_the_place_follows(any_store: St
     assert await order(any_store, first, second) == [second.id, first.id]
     assert await do(at, Verb.CORRECT, at.ann, second, "LOW ") == "done"
     lowered = await any_store.ticket(second.id)
-    assert (lowered.urgency, lowered.due_at) == (Urgency.LOW, corrected.due_at)  # it was promised
+    assert (lowered.urgency, lowered.due_at) == (Urgency.LOW, START + timedelta(hours=72))
+    assert await order(any_store, first, second) == [first.id, second.id]
+    [promised] = await any_store.clocks(second.id)
+    assert promised.due_at == lowered.due_at
+    # the audit log alone says the same: nothing of this one was missed
+    clock.forward(hours=2)
+    assert second.id not in {one.ticket_id for one in (await any_store.audit_clocks())[1]}
     assert await do(at, Verb.CORRECT, at.omar, second, "low") == "It is low already"
     assert "Write one of low, normal" in await do(at, Verb.CORRECT, at.ann, second, "soon")
     entries = [e.detail for e in await any_store.history(second.id) if e.verb == Verb.CORRECT]
@@ -247,6 +256,20 @@ async def test_a_person_corrects_the_urgency_and_the_place_follows(any_store: St
         '{"urgency":"critical","was":"normal"}',
         '{"urgency":"low","was":"critical"}',
     ]
+
+
+async def test_a_promise_that_is_broken_stays_broken_when_a_person_lowers_the_urgency(
+    any_store: Store, clock: FastClock
+) -> None:
+    at = await scene(any_store)
+    await overdue(at)
+    assert await do(at, Verb.CORRECT, at.ann, at.ticket, "low") == "done"
+    [late] = await any_store.clocks(at.ticket.id)
+    assert (late.is_breached, late.due_at) == (True, START + timedelta(hours=1))
+    assert (await any_store.ticket(at.ticket.id)).due_at == START + timedelta(hours=72)
+    # it is said again all the same
+    clock.forward(minutes=20)
+    assert await any_store.due_clocks() == [late.id]
 
 
 async def test_what_was_not_read_yet_is_not_corrected(any_store: Store) -> None:

@@ -128,6 +128,11 @@ def test_mailboxes_can_be_given_as_json(monkeypatch: pytest.MonkeyPatch) -> None
         ("timezone = '/etc/passwd'", "timezone"),
         ("[sla_minutes]\ncritical = 1\nhigh = 2\nlow = 4", "sla_minutes"),
         ("[sla_minutes]\ncritical = 1\nhigh = 2\nnormal = 3\nlow = 4\nsoon = 5", "sla_minutes"),
+        ("[sla_minutes]\ncritical = -1\nhigh = 2\nnormal = 3\nlow = 4", "sla_minutes.critical"),
+        ("[sla_minutes]\ncritical = 1\nhigh = 2\nnormal = 3\nlow = inf", "sla_minutes.low"),
+        ("[escalation]\nrepeat_minutes = inf", "escalation.repeat_minutes"),
+        ("[[policies]]\n[[policies]]", "two policies are for the mailbox ''"),
+        ("[[calendars]]\nname = 'a'\n[[calendars]]\nname = 'a'", "two calendars are named 'a'"),
     ],
 )
 def test_what_is_wrong_is_told_by_its_name(given: Path, toml: str, name: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -75,6 +76,18 @@ def test_once_aimed_other_terms_only_ever_make_it_earlier() -> None:
     assert sla.aimed(asleep, Terms(2 * HOUR, OFFICE)).terms.target == 2 * HOUR
     _, late = sla.passed(clock(), NOW + timedelta(days=2))
     assert sla.aimed(late, Terms(HOUR, OFFICE)).next_at == late.next_at
+
+
+def test_a_person_may_put_off_what_is_not_broken_yet() -> None:
+    aimed = sla.aimed(clock(), Terms(2 * HOUR, OFFICE))
+    assert sla.aimed(aimed, TERMS, by_hand=True) == replace(clock(), is_aimed=True)
+    assert sla.aimed(sla.paused(aimed, NOW), TERMS, by_hand=True).terms == TERMS
+    _, told = sla.passed(aimed, NOW + HOUR)
+    later = sla.aimed(told, TERMS, by_hand=True)
+    assert (later.rung, later.next_at, later.due_at) == (1, NOW + 8 * HOUR, clock().due_at)
+    _, late = sla.passed(aimed, NOW + 3 * HOUR)
+    assert sla.aimed(late, TERMS, by_hand=True) == late
+    assert sla.due_under(late, TERMS) == clock().due_at
 
 
 def test_only_a_breach_can_be_quieted() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -59,7 +60,27 @@ def test_the_key_file_is_private_and_made_once(tmp_path: Path) -> None:
     assert open_vault(file).open(open_vault(file).seal(b"x", "p"), "p") == b"x"
 
 
-@pytest.mark.parametrize("content", ["", "x y\n", "0001 YWJj\nindex YWJj\n", "0001\n", "\xff"])
+KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+"""32 bytes."""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "x y\n",
+        "0001 YWJj\nindex YWJj\n",
+        "0001\n",
+        "\xff",
+        f"0001 {KEY}\n",
+        f"index {KEY}\n",
+        # a key of another length would seal what it cannot open again
+        f"01 {KEY}\nindex {KEY}\n",
+        f"00001 {KEY}\nindex {KEY}\n",
+        # which of the two is meant?
+        f"0001 {KEY}\n0001 {KEY[:-3]}g==\nindex {KEY}\n",
+    ],
+)
 def test_a_damaged_key_file_is_said_to_be(tmp_path: Path, content: str) -> None:
     file = tmp_path / "key"
     file.write_bytes(content.encode("latin-1"))
@@ -78,4 +99,21 @@ def test_a_key_file_that_others_may_read_is_refused(tmp_path: Path) -> None:
 
 def test_a_missing_key_file_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="put it back from your backup"):
+        open_vault(tmp_path / "key")
+
+
+def test_a_key_file_that_cannot_be_read_says_so_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "key").mkdir(mode=0o700)
+    with pytest.raises(Misconfigured, match="cannot be read: it is a folder"):
+        open_vault(tmp_path / "key")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Misconfigured, match="cannot be read"):
+        open_vault(tmp_path / "file" / "key")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_key_file_of_somebody_else_says_so_in_a_sentence(tmp_path: Path) -> None:
+    create_key_file(tmp_path / "key")
+    (tmp_path / "key").chmod(0o000)
+    with pytest.raises(Misconfigured, match="cannot be read"):
         open_vault(tmp_path / "key")
