@@ -10,6 +10,7 @@ from desk.email import Kind
 from desk.ids import UserId
 from desk.priority import parts
 from desk.response import Response, ResponseState
+from desk.signature import unsigned
 from desk.sla import SlaClock
 from desk.standing import when
 from desk.ticket import TicketState
@@ -140,4 +141,4 @@ def is_done(view: TicketView) -> bool:
 def draft_text(response: Response | None) -> str:
     if response is None or response.state is ResponseState.RETIRED:
         return ""
-    return clean(response.envelope.text)
+    return clean(unsigned(response.envelope.text))

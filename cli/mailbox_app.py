@@ -56,7 +56,7 @@ def add(
     name: Annotated[str, typer.Option(help="How we call it; one that is there is signed in.")] = "",
     address: Annotated[str, typer.Option(help="The address customers write to.")] = "",
     display_name: Annotated[str, typer.Option(help="The name beside it in replies.")] = "",
-    signature: Annotated[str, typer.Option(help="How a drafted reply ends.")] = "",
+    signature: Annotated[str, typer.Option(help="How a reply ends.")] = "",
     team: Annotated[str, typer.Option(help="Whose agents see it; empty: all.")] = "",
     folder: Annotated[str, typer.Option(help="maildir: its folder.")] = "",
     host: Annotated[str, typer.Option(help="imap: the server.")] = "",

@@ -115,7 +115,7 @@ async def draft_files(
         redactor = await stack.enter_async_context(parts.redactor(settings))
         pool = await stack.enter_async_context(ParsePool(workers=1))
         drafter = parts.drafter(settings, knowledge, redactor, ladder)
-        signature = mailbox_settings(settings)[0].signature
+        signature = mailbox_settings(settings)[0].signed.drafted
 
         async def one(raw: bytes) -> Record:
             parsed = await pool.parse(raw)

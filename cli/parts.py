@@ -58,7 +58,7 @@ def review_with(allowed: Sequence[str]) -> Review:
 def own_words(settings: Settings) -> tuple[str, ...]:
     """Our addresses and signatures."""
     given = mailbox_settings(settings)
-    return tuple(word for one in given for word in (*one.addresses, one.signature) if word)
+    return tuple(word for one in given for word in (*one.addresses, one.signed.drafted) if word)
 
 
 def urgency_rules(settings: Settings) -> tuple[Rule, ...]:

@@ -200,7 +200,7 @@ async def serve_steps(process: Process, desk: Desk) -> None:
             await parts.add_articles(desk.store, knowledge, SAMPLES / "articles")
         ladder = await stack.enter_async_context(parts.opened_ladder(desk.settings, desk.limits))
         drafter = parts.drafter(desk.settings, knowledge, redactor, ladder)
-        signatures = {given.name: given.signature for _, given in desk.mailboxes}
+        signatures = {given.name: given.signed.drafted for _, given in desk.mailboxes}
         drafting = Drafting(desk.store, desk.queue, drafter, signatures)
         process.serve(desk.runner(desk.service(Step.DRAFTING, drafting, slots=4)))
         await asyncio.Event().wait()
@@ -213,7 +213,8 @@ def serve_mail(
     intake = Intake(desk.store, desk.queue, providers, pool.parse)
     names = {given.name: given.display_name for _, given in desk.mailboxes}
     aliases = {given.name: given.aliases for _, given in desk.mailboxes}
-    sending = Sending(desk.store, desk.queue, providers, names, aliases)
+    signatures = {given.name: given.signed for _, given in desk.mailboxes}
+    sending = Sending(desk.store, desk.queue, providers, names, aliases, signatures)
     process.serve(
         desk.runner(
             {

@@ -13,6 +13,7 @@ from desk.moves import Verb
 from desk.people import Role
 from desk.response import Response, ResponseState, Severity
 from desk.rules import LEFT_BEFORE, message_id
+from desk.signature import signed
 from desk.ticket import Ticket, TicketState
 
 MAX_TEXT = 100_000
@@ -74,8 +75,8 @@ async def edit(desk: Desk, change: Change, request: ActionRequest, ticket: Ticke
 async def send_off(
     desk: Desk, change: Change, request: ActionRequest, ticket: Ticket, response: Response
 ) -> None:
-    """The approval itself: the text stands, the undo window begins. All questions are asked at
-    once, for there is one yes to them."""
+    """The approval itself: signed, the text stands, and the undo window begins. All questions are
+    asked at once, for there is one yes to them."""
     questions = [f.reason for f in response.draft.findings if f.severity is Severity.BLOCKING]
     if is_somebody_elses(request, ticket):
         questions.append(CLAIMED)
@@ -83,7 +84,7 @@ async def send_off(
         raise NeedsConfirmation(" ".join(questions))
     if not response.envelope.text.strip():
         raise Refused("There is no draft yet: write the reply with Edit")
-    mailbox = await change.mailbox(ticket.mailbox_id)
+    mailbox, envelope = await change.mailbox(ticket.mailbox_id), response.envelope
     changes = {"assignee": ticket.assignee or request.user.id, "editing": None}
     if (ticket.assignee, ticket.editing) != (changes["assignee"], None):
         await change.set_ticket(ticket, Verb.CLAIM, changes)
@@ -96,6 +97,7 @@ async def send_off(
             "approved_at": change.now,
             "send_after": change.now + desk.undo,
             "message_id": message_id(response, domain),
+            "envelope": replace(envelope, text=signed(envelope.text, request.user.name)),
             "tries": 0,
         },
         confirmed=request.confirmed,

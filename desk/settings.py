@@ -27,6 +27,7 @@ from desk.errors import Misconfigured
 from desk.priority_settings import PrioritySettings
 from desk.promises import USUAL, Policies
 from desk.section import Section
+from desk.signature import Signature, faults
 from desk.sla_settings import (
     CalendarSettings,
     EscalationSettings,
@@ -77,10 +78,21 @@ class MailboxSettings(Section):
     api_url: str = ""
     smtp: SmtpSettings | None = None
 
+    @field_validator("signature")
+    @classmethod
+    def _fillable(cls, value: str) -> str:
+        if wrong := faults(value):
+            raise ValueError(wrong)
+        return value
+
     @property
     def addresses(self) -> tuple[str, ...]:
         """All that are ours."""
         return (self.address, *self.aliases)
+
+    @property
+    def signed(self) -> Signature:
+        return Signature(self.signature, self.display_name or self.name, self.address, self.team)
 
 
 class OAuthClientSettings(Section):

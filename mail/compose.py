@@ -17,6 +17,7 @@ import idna
 from desk.email import Address, Attachment, Kind, ParsedEmail
 from desk.errors import Permanent
 from desk.response import Envelope
+from desk.signature import Signature
 from mail.threads import REPLIES
 
 LAST_REFERENCES = 20
@@ -33,7 +34,11 @@ MACHINES = re.compile(
     r"(?:mailer-?daemon|postmaster|no[-_.]?reply|do[-_.]?not[-_.]?reply|bounces?|nobody)(?:[+=._-].*)?",
     re.I,
 )
-LINK = re.compile(r"https?://[^\s<>\"']{1,2000}")
+LINK = re.compile(
+    r"https?://[^\s<>\"']{1,2000}|(?<![\w.+@-])[\w.+-]{1,64}@[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}"
+)
+APART = "color:#555; border-top:1px solid #ddd; margin-top:1em"
+UNSIGNED = Signature()
 
 NARROW = SMTP.clone(cte_type="7bit")
 
@@ -59,9 +64,11 @@ def compose(
     message_id: str,
     now: datetime,
     files: Mapping[str, bytes] = MappingProxyType({}),
+    signature: Signature = UNSIGNED,
 ) -> bytes:
     """The reply to ``answered`` as plain text and simple HTML, with the original quoted below.
-    ``files`` are the attachments' bytes by their SHA-256.
+    ``files`` are the attachments' bytes by their SHA-256; a text that ends with ``signature`` has
+    it set apart in its HTML.
 
     A person approved it, so it carries no Auto-Submitted: RFC 3834 §5 keeps that for machines.
     """
@@ -79,7 +86,10 @@ def compose(
     mail["X-Auto-Response-Suppress"] = "OOF, AutoReply"
     text = envelope.text.replace("\r\n", "\n").replace("\r", "\n").strip("\n")
     mail["MIME-Version"] = "1.0"
-    bodies = (_body(_plain(text, answered), "plain"), _body(_html(text, answered), "html"))
+    bodies = (
+        _body(_plain(text, answered), "plain"),
+        _body(_html(text, answered, signature), "html"),
+    )
     mail.make_alternative()
     for body in bodies:
         mail.attach(body)
@@ -226,15 +236,17 @@ def _gap(line: str) -> str:
     return "" if not line or line.startswith(">") else " "
 
 
-def _html(text: str, answered: ParsedEmail) -> str:
+def _html(text: str, answered: ParsedEmail, signature: Signature) -> str:
     original = _original(answered)
     quote = (
         f'<div class="gmail_quote"><div class="gmail_attr">{escape(_attribution(answered))}</div>'
         f'<blockquote class="gmail_quote" type="cite">{_paragraphs(original)}</blockquote></div>'
     )
-    return (
-        f"<!DOCTYPE html><html><body>{_paragraphs(text)}{quote if original else ''}</body></html>\n"
-    )
+    ends = signature.begins(text)
+    said = _paragraphs(text[:ends])
+    if ends < len(text):
+        said += f'<div class="gmail_signature" style="{APART}">{_paragraphs(text[ends:])}</div>'
+    return f"<!DOCTYPE html><html><body>{said}{quote if original else ''}</body></html>\n"
 
 
 def _paragraphs(text: str) -> str:
@@ -249,6 +261,7 @@ def _linked(text: str) -> str:
     for found in LINK.finditer(text):
         link = found.group(0).rstrip(".,;:!?)]}'")
         pieces.append(escape(text[position : found.start()]))
-        pieces.append(f'<a href="{escape(link)}">{escape(link)}</a>')
+        scheme = "" if "://" in link else "mailto:"
+        pieces.append(f'<a href="{scheme}{escape(link)}">{escape(link)}</a>')
         position = found.start() + len(link)
     return "".join([*pieces, escape(text[position:])])

@@ -22,6 +22,7 @@ from desk.moves import Verb
 from desk.ports import Queue
 from desk.response import Response, ResponseState
 from desk.rules import looks_for_earlier
+from desk.signature import Signature
 from desk.store import Store
 from inference.sentences import MARK
 from mail.compose import compose, receiving_address
@@ -47,14 +48,15 @@ class Letter:
 @dataclass(frozen=True, slots=True)
 class Sending:
     """``display_names`` are what customers see as the sender, ``aliases`` further addresses of a
-    mailbox, both by its name. ``pause`` comes before the second try, and before the second look
-    into the sent mail; it is doubled each time."""
+    mailbox, ``signatures`` how its replies end, all by its name. ``pause`` comes before the second
+    try, and before the second look into the sent mail; it is doubled each time."""
 
     store: Store
     queue: Queue
     providers: Mapping[MailboxId, Provider]
     display_names: Mapping[str, str]
     aliases: Mapping[str, Collection[str]] = field(default_factory=dict)
+    signatures: Mapping[str, Signature] = field(default_factory=dict)
     pause: timedelta = PAUSE
 
     async def __call__(self, id: int) -> None:
@@ -156,7 +158,8 @@ class Sending:
         content = replace(response.envelope, text=text)
         now = self.store.clock.now()
         attached = await files.read(self.store, response)
-        mime = compose(content, email.parsed, sender, response.message_id, now, attached)
+        ending = self.signatures.get(view.mailbox.name, Signature())
+        mime = compose(content, email.parsed, sender, response.message_id, now, attached, ending)
         origin = Origin(email.key, email.thread)
         return view.mailbox, Letter(mime, sender.address, origin)
 

@@ -8,9 +8,11 @@ from dataclasses import replace
 
 import pytest
 
+from bot.facts import draft_text
 from desk.action import Outcome, Result
 from desk.actions import HANDLERS
 from desk.moves import Verb
+from desk.records import envelope_hash
 from desk.response import ResponseState
 from desk.steps import Step
 from desk.store import Store
@@ -325,3 +327,16 @@ def test_every_verb_of_a_person_has_its_handler_and_its_role() -> None:
     from desk.access import NEEDS
 
     assert set(HANDLERS) == set(NEEDS)
+
+
+async def test_whoever_approves_signs_and_the_approval_covers_that(any_store: Store) -> None:
+    at = await scene(any_store, "Hello.\n\nKind regards\n{agent}\nThe desk")
+    view = await at.store.view(at.ticket.id)
+    assert draft_text(view.response).endswith("[the name of whoever approves]\nThe desk")
+    assert await at.actions.act(await at.request(Verb.APPROVE)) == DONE
+    approved = await at.response()
+    assert approved is not None
+    assert approved.envelope.text == "Hello.\n\nKind regards\nAnn\nThe desk"
+    assert approved.hash == envelope_hash(approved.envelope)
+    view = await at.store.view(at.ticket.id)
+    assert draft_text(view.response) == approved.envelope.text
