@@ -86,8 +86,9 @@ class Board:
             if (route.network, route.channel) not in noted
         ]
         await self._each([*drawings, partial(self._alerts().redraw, view)])
-        async with self.store.change() as change:
-            await change.record_shown(id, view.ticket.version)
+        if view.ticket.shown_version != view.ticket.version:
+            async with self.store.change() as change:
+                await change.record_shown(id, view.ticket.version)
 
     async def post(self, id: TicketId, network: Network, channel: str, card: Card) -> None:
         """Post a card in a channel and remember where. That it will be is noted before: who dies

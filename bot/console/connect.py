@@ -5,15 +5,17 @@ from __future__ import annotations
 import html
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import WSMsgType, web
 
-from bot.commands import Commands
+from bot.commands import Commands, read_command
 from bot.console import draw
 from bot.console.hub import Hub
+from bot.console.lanes import Work
 from bot.console.post import Page, Pages
 from bot.console.read_action import Act, Line, Open, read_message
 from bot.console.session import Sessions
@@ -154,6 +156,8 @@ class Console:
             await wire.close()
         finally:
             self.pages.remove(page)
+            # what it asked for and is not told of any more is done nevertheless
+            await page.lanes.finish()
         return wire
 
     async def _greet(self, page: Page) -> None:
@@ -164,21 +168,36 @@ class Console:
             await page.send(draw.note(UNREACHABLE))
 
     async def _hear(self, page: Page, raw: str) -> None:
-        key = ""  # of the click that the page waits for
+        """Acknowledged at once, then worked on beside what the page says next."""
         try:
-            match read_message(raw):
-                case Open(id):
-                    await page.open(id)
-                case Act() as act:
-                    key = act.key
-                    await self._act(page, act)
-                case Line() as line:
-                    await self._run(page, line)
+            said = read_message(raw)
         except Refused as refusal:
-            await page.send(draw.note(str(refusal), key))
-        except DeskError as error:
-            log.warning("page not served", error=str(error))
-            await page.send(draw.note(UNREACHABLE, key))
+            await page.send(draw.note(str(refusal)))
+            return
+        match said:
+            case Open(id):
+                page.select(id)
+                await page.lanes.begin(None, said, partial(self._served, page, page.show_card))
+            case Act():
+                await page.send(draw.taken(said.key))
+                act = partial(self._served, page, partial(self._act, page, said), said.key)
+                await page.lanes.begin(said.press.ticket_id, said.press, act)
+            case Line():
+                run = partial(self._served, page, partial(self._run, page, said))
+                await page.lanes.begin(read_command(said.line).ticket, said, run)
+
+    async def _served(self, page: Page, work: Work, key: str = "") -> None:
+        """``key`` is of the click that the page waits for."""
+        try:
+            try:
+                await work()
+            except Refused as refusal:
+                await page.send(draw.note(str(refusal), key))
+            except DeskError as error:
+                log.warning("page not served", error=str(error))
+                await page.send(draw.note(UNREACHABLE, key))
+        except (TimeoutError, ConnectionError):
+            await page.wire.close()
 
     async def _act(self, page: Page, act: Act) -> None:
         user = await self.store.user(page.user_id)
@@ -218,7 +237,8 @@ class Console:
         card = reply.cards[0]
         # with the card comes its whole mail: the page shows it below
         await page.send(draw.reply(""))
-        await page.open(card.ticket_id, with_mail_open=bool(reply.text))
+        page.select(card.ticket_id, with_mail_open=bool(reply.text))
+        await page.show_card()
         self.pages.changed(card.ticket_id)
 
 

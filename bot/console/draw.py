@@ -90,6 +90,11 @@ def note(text: str, key: str = "", *, confirm: bool = False) -> Json:
     return {"type": "note", "text": text, "key": key, "confirm": confirm}
 
 
+def taken(key: str) -> Json:
+    """The click ``key`` has arrived and is being worked on."""
+    return {"type": "taken", "key": key}
+
+
 def done(key: str) -> Json:
     """The click ``key`` was carried out (now or before)."""
     return {"type": "done", "key": key}

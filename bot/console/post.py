@@ -12,6 +12,8 @@ import structlog
 
 from bot.console import draw
 from bot.console.hub import Hub
+from bot.console.lanes import Lanes
+from bot.once import Once
 from desk import access
 from desk.errors import DeskError, Refused
 from desk.ids import TicketId, UserId
@@ -41,10 +43,13 @@ class Page:
     user_id: UserId
     store: Store
     shown: TicketId | None = None
+    lanes: Lanes = field(default_factory=Lanes)
     _queue: bytes = b""
-    _version: int = 0
+    _drawn: tuple[TicketId, int] | None = None
     _mail: int = 0
+    _is_mail_open: bool = False
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _once: Once = field(default_factory=Once)
 
     async def send(self, message: draw.Json) -> None:
         await self._send(orjson.dumps(message))
@@ -64,24 +69,31 @@ class Page:
                 await self._send(message)
                 self._queue = message
 
-    async def open(self, id: TicketId, *, with_mail_open: bool = False) -> None:
-        """Show a ticket from now on. Refused when the user may not see it."""
-        self.shown, self._version, self._mail = id, 0, 0
-        await self.show_card(with_mail_open=with_mail_open)
+    def select(self, id: TicketId, *, with_mail_open: bool = False) -> None:
+        """Show this ticket from now on."""
+        self.shown, self._drawn, self._mail, self._is_mail_open = id, None, 0, with_mail_open
 
-    async def show_card(self, *, with_mail_open: bool = False) -> None:
-        """The shown ticket, if it changed since."""
+    async def show_card(self) -> None:
+        """The shown ticket, if it changed since. Refused when the user may not see it. Many who ask
+        for it at once have it drawn once."""
+        await self._once.do("card", self._draw_card)
+
+    async def _draw_card(self) -> None:
         async with self._turn:
-            if self.shown is None:
+            id = self.shown
+            if id is None:
                 return
             user = await self.store.user(self.user_id)
-            view = await access.ticket(self.store, user, self.shown)
-            if view.ticket.version != self._version:
+            view = await access.ticket(self.store, user, id)
+            if id != self.shown:
+                return  # another one was opened meanwhile, and is drawn next
+            drawn = (id, view.ticket.version)
+            if drawn != self._drawn:
+                self._drawn = drawn
                 await self.send(draw.card(view, user.id, self.store.clock.now()))
-                self._version = view.ticket.version
-            if view.email.id != self._mail:
-                await self.send(draw.mail(view, is_open=with_mail_open))
+            if id == self.shown and view.email.id != self._mail:
                 self._mail = view.email.id
+                await self.send(draw.mail(view, is_open=self._is_mail_open))
 
 
 class Pages:

@@ -9,11 +9,13 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
 from bot.alerts import alert_at
 from bot.commands import Commands
+from bot.once import Once
 from bot.slack.draw import Message, draw, draw_question, draw_reply, draw_text
 from bot.slack.follow import Follow
 from bot.slack.forms import Forms
@@ -37,6 +39,7 @@ from desk import access
 from desk.action import ActionRequest, Outcome, Result
 from desk.actions import Actions
 from desk.errors import DeskError, Permanent, Refused, Transient
+from desk.ids import TicketId
 from desk.moves import Verb
 from desk.people import User
 from desk.places import Network
@@ -80,6 +83,7 @@ class Listeners:
     forms: Forms
     follow: Follow
     recent: Recent = field(default_factory=Recent)
+    once: Once = field(default_factory=Once)
 
     async def click(self, ack: Ack, body: Payload) -> None:
         """A button on a card, or a choice behind More."""
@@ -171,20 +175,21 @@ class Listeners:
             card = draw(ticket_card(await self._view(user, carried), self.store.clock.now()))
             await self.chat.respond(click.asker, {"replace_original": True, **card})
         elif outcome.result is Result.REFUSED and click.message:
-            await self._update(click, carried, user)
+            await self._update(click, carried.ticket_id)
 
-    async def _update(self, click: Click, carried: Carried, user: User) -> None:
-        """Again while somebody acts meanwhile: an older card must not stay on top."""
+    async def _update(self, click: Click, id: TicketId) -> None:
+        """Once for all who press at once: Slack counts how often a message is changed."""
         message = f"{click.asker.channel}|{click.message}"
-        view = await self._view(user, carried)
-        while True:
-            alert = await alert_at(self.store, Network.SLACK, message, view.ticket.id)
+        await self.once.do(message, partial(self._draw, click.asker.channel, message, id))
+
+    async def _draw(self, channel: str, message: str, id: TicketId) -> None:
+        """Again while somebody acts meanwhile: an older card must not stay on top."""
+        shown = 0
+        while (view := await self.store.view(id)).ticket.version != shown:
+            shown = view.ticket.version
+            alert = await alert_at(self.store, Network.SLACK, message, id)
             card = alert or ticket_card(view, self.store.clock.now())
-            await self.chat.update(click.asker.channel, message, card)
-            newer = await self._view(user, carried)
-            if newer.ticket.version == view.ticket.version:
-                return
-            view = newer
+            await self.chat.update(channel, message, card)
 
     async def _view(self, user: User, carried: Carried) -> TicketView:
         return await access.ticket(self.store, user, carried.ticket_id)

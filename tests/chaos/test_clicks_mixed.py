@@ -11,7 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -60,6 +60,9 @@ Clicks, networks and bot share one process here."""
 
 UTC = ZoneInfo("UTC")
 UNDO = timedelta(seconds=2)
+
+Waiting = dict[str, tuple[asyncio.Future[float], asyncio.Future[float]]]
+"""By key: when a press was acknowledged, and when its outcome was told."""
 Click = Callable[[], Awaitable[float]]
 SENDING = frozenset({Step.SENDING})
 
@@ -88,6 +91,8 @@ class Bot:
     client: TestClient[web.Request, web.Application]
     board: Board
     post: Post
+    outcomes: list[float] = field(default_factory=list)
+    """Seconds until console pages were told what became of a press."""
 
     # -- each way to press the button; returns the seconds until it was acknowledged
 
@@ -124,7 +129,7 @@ class Bot:
     async def console_clicks(
         self, count: int, pages: Sequence[ClientWebSocketResponse]
     ) -> list[Click]:
-        waiting: dict[str, asyncio.Future[float]] = {}
+        waiting: Waiting = {}
         for page in pages:
             await page.send_json({"type": "open", "id": self.scene.ticket.id})
         cards = [await heard(page, "card") for page in pages]
@@ -133,9 +138,12 @@ class Bot:
 
         async def click(page: ClientWebSocketResponse) -> float:
             key, start = uuid.uuid4().hex, time.monotonic()
-            waiting[key] = asyncio.get_running_loop().create_future()
+            taken, done = (asyncio.get_running_loop().create_future() for _ in range(2))
+            waiting[key] = (taken, done)
             await page.send_json({"type": "act", "key": key, "data": data})
-            return await waiting[key] - start
+            acknowledged: float = await taken - start
+            self.outcomes.append(await done - start)
+            return acknowledged
 
         return [partial(click, pages[n % len(pages)]) for n in range(count)]
 
@@ -153,12 +161,12 @@ async def heard(page: ClientWebSocketResponse, type: str) -> dict[str, Any]:
     return dict(said)
 
 
-async def read(page: ClientWebSocketResponse, waiting: dict[str, asyncio.Future[float]]) -> None:
-    """Note when each press was answered."""
+async def read(page: ClientWebSocketResponse, waiting: Waiting) -> None:
+    """Note when each press was acknowledged, and when its outcome was told."""
     async for message in page:
         said = message.json()
         if said.get("key") in waiting:
-            waiting[said["key"]].set_result(time.monotonic())
+            waiting[said["key"]][said["type"] != "taken"].set_result(time.monotonic())
 
 
 @pytest_asyncio.fixture
@@ -282,7 +290,8 @@ async def test_of_a_hundred_clicks_from_three_networks_one_sends_the_reply(bot: 
     assert response is not None
     assert response.state is ResponseState.SENT
     slowest = {name: max(taken) for name, taken in acknowledged.items()}
-    print(f"{CLICKS} clicks at once; slowest answer, in seconds: {slowest}")
-    assert slowest["slack"] < SLACK_WAITS
+    print(f"{CLICKS} clicks at once; slowest acknowledgement, in seconds: {slowest}")
+    print(f"slowest outcome told to a console page, in seconds: {max(bot.outcomes)}")
+    assert max(slowest.values()) < SLACK_WAITS
     for page in pages:
         await page.close()

@@ -38,6 +38,7 @@ from desk.store import Store
 from desk.ticket import TicketState
 from tests.doubles.desk import FastClock, Scene, drafted, mail, new_vault, received, scene
 from tests.doubles.redis import RealRedis
+from tests.doubles.slack_office import WAITS, SlowStore
 
 Client = TestClient[web.Request, web.Application]
 
@@ -78,7 +79,7 @@ class Line:
         """The next message of this type in which everything in ``more`` is so. What comes before
         it is kept for later."""
         heard, self._heard = self._heard, []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(WAITS):
             while True:
                 said = heard.pop(0) if heard else await self.socket.receive_json()
                 is_so = said["type"] == type and all(said[k] == v for k, v in more.items())
@@ -86,6 +87,13 @@ class Line:
                     self._heard += heard
                     return dict(said)
                 self._heard.append(said)
+
+    async def rest(self) -> list[dict[str, Any]]:
+        """What was not heard yet, until the line is silent."""
+        with suppress(TimeoutError):
+            while True:
+                self._heard.append(await self.socket.receive_json(timeout=0.3))
+        return self._heard
 
     async def open(self, id: TicketId) -> dict[str, Any]:
         await self.socket.send_json({"type": "open", "id": id})
@@ -101,6 +109,16 @@ class Line:
     async def command(self, line: str) -> None:
         message = {"type": "command", "line": line, "key": uuid.uuid4().hex}
         await self.socket.send_json(message)
+
+
+async def second_ticket(at: Scene) -> TicketId:
+    box = (await at.store.mailboxes())[0]
+    async with at.store.change() as change:
+        new = received(mail("The second one"), "2")
+        ticket = await change.open_ticket(box.id, new, 2.0)
+        email = await change.receive(ticket, new)
+    await drafted(at.store, ticket.id, email.id, "Hello")
+    return ticket.id
 
 
 def button(node: Any, title: str) -> dict[str, Any]:
@@ -384,6 +402,66 @@ async def test_who_begins_to_type_is_named_to_the_others(desk: Desk) -> None:
         assert (await other.hear("note", key=key))["confirm"]
 
 
+@pytest_asyncio.fixture
+async def slow_desk(slow_store: SlowStore, scripts: Path, clock: FastClock) -> AsyncIterator[Desk]:
+    made = await scene(slow_store)
+    commands = Commands(slow_store, made.actions)
+    console = Console(slow_store, made.actions, commands, LocalHub(), scripts)
+    async with serving(console) as client:
+        yield Desk(made, console, client, clock)
+
+
+def held(desk: Desk) -> SlowStore:
+    assert isinstance(desk.scene.store, SlowStore)
+    desk.scene.store.hold()
+    return desk.scene.store
+
+
+async def test_presses_are_acknowledged_while_the_records_are_slow(slow_desk: Desk) -> None:
+    async with slow_desk.page() as line:
+        card = await line.open(slow_desk.scene.ticket.id)
+        store = held(slow_desk)
+        keys = [await line.press(card, "Approve & send") for _ in range(5)]
+        for key in keys:
+            await line.hear("taken", key=key)
+        store.let_go()
+        done = (await line.hear("done"))["key"]
+        for key in set(keys) - {done}:
+            assert "Approved by Ann" in (await line.hear("note", key=key))["text"]
+    assert (await slow_desk.scene.verbs()).count("approve") == 1
+
+
+async def test_what_a_page_does_to_one_ticket_keeps_its_order(slow_desk: Desk) -> None:
+    async with slow_desk.page() as line:
+        card = await line.open(slow_desk.scene.ticket.id)
+        store = held(slow_desk)
+        field = f"edit_{card['seen']['id']}_{card['seen']['version']}"
+        await line.press(card, "Claim", verb="start_edit")
+        await line.press(card, "Save draft", **{field: "Hello Priya, soon."})
+        await line.press(card, "Claim")
+        await line.command("1 release")
+        store.let_go()
+        await line.hear("reply")
+    # saving ends what start_edit began
+    acts = ["start_edit", "start_edit", "edit", "claim", "release"]
+    assert (await slow_desk.scene.verbs())[-5:] == acts
+
+
+async def test_the_ticket_that_was_opened_last_is_the_one_that_is_shown(slow_desk: Desk) -> None:
+    first, other = slow_desk.scene.ticket.id, await second_ticket(slow_desk.scene)
+    async with slow_desk.page() as line:
+        await line.open(first)
+        await line.hear("mail", id=first)
+        store = held(slow_desk)
+        for id in (first, other):
+            await line.socket.send_json({"type": "open", "id": id})
+            await asyncio.sleep(0.05)  # the first is being read meanwhile
+        store.let_go()
+        await line.hear("card", id=other)
+        await line.hear("mail", id=other)
+        assert not [said for said in await line.rest() if said.get("id") == first]
+
+
 async def test_a_sent_ticket_leaves_the_queue_and_stays_reachable(desk: Desk) -> None:
     made = desk.scene
     async with desk.page() as line:
@@ -467,13 +545,7 @@ async def test_a_new_mail_is_seen_without_asking(desk: Desk) -> None:
     made = desk.scene
     async with desk.page() as line:
         await line.hear("queue")
-        box = (await made.store.mailboxes())[0]
-        async with made.store.change() as change:
-            new = received(mail("The second one"), "2")
-            ticket = await change.open_ticket(box.id, new, 2.0)
-            email = await change.receive(ticket, new)
-        await drafted(made.store, ticket.id, email.id, "Hello")
-        await desk.console.hub.publish(ticket.id)
+        await desk.console.hub.publish(await second_ticket(made))
         rows = (await line.hear("queue", lambda said: len(said["rows"]) == 2))["rows"]
         assert rows[1]["subject"] == "The second one"
 

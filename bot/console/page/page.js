@@ -11,6 +11,8 @@ let selected = null;
 let hasChosen = false; // until then the first of the queue is shown, whichever it is
 let latest = null; // the queue as last told
 const sent = new Map(); // key → the click, until it is answered
+const taken = new Set(); // the keys of those that have arrived
+const LATE = 5000; // milliseconds
 
 // -- the line
 
@@ -56,6 +58,7 @@ function hear(message) {
   if (message.type === "card") showCard(message);
   if (message.type === "mail") card.receiveMail(message);
   if (message.type === "reply") showAnswer(message.text);
+  if (message.type === "taken") taken.add(message.key);
   if (message.type === "done") done(message.key);
   if (message.type === "note") note(message);
 }
@@ -120,12 +123,16 @@ function act(data) {
   const key = newKey();
   if (!say({ type: "act", key, data })) return;
   sent.set(key, data);
+  setTimeout(() => {
+    if (sent.has(key) && !taken.has(key)) toast("Maildesk does not answer. It may have heard you: look at the card before you try it again.");
+  }, LATE);
   if (data.verb !== "start_edit") at("card").classList.add("busy");
 }
 
 function answered(key) {
   const data = sent.get(key);
   sent.delete(key);
+  taken.delete(key);
   if (!sent.size) at("card").classList.remove("busy");
   return data;
 }
