@@ -29,6 +29,7 @@ from tests.services import free_port, need, need_file
 
 pytestmark = [
     pytest.mark.browser,
+    pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(120),
     # playwright leaves its pipes to the garbage collector
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -56,6 +57,7 @@ class Served:
     port: int
     browser: Any
     problems: list[str] = field(default_factory=list)
+    _windows: list[Any] = field(default_factory=list)
     _runner: web.AppRunner | None = None
     _background: asyncio.Task[None] | None = None
 
@@ -75,11 +77,17 @@ class Served:
             await self._runner.cleanup()
             self._background = self._runner = None
 
+    async def close(self) -> None:
+        for window in self._windows:
+            await window.close()
+        await self.stop()
+
     async def page(self, user: User | None = None, **options: object) -> Any:
         """A browser window of this user in which everything that goes wrong is noted."""
         window = await self.browser.new_context(
             locale="en-GB", timezone_id="Europe/Berlin", **options
         )
+        self._windows.append(window)
         page = await window.new_page()
         page.on("console", lambda said: self._note(said.type == "error", said.text))
         page.on("pageerror", lambda error: self._note(True, str(error)))
@@ -100,25 +108,28 @@ class Served:
         return found.state, found.envelope.text
 
 
-@pytest_asyncio.fixture
-async def served(tmp_path: Path, sqlite_url: str) -> AsyncIterator[Served]:
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def browser() -> AsyncIterator[Any]:
     chromium = need("chromium")
-    need_file(SCRIPTS / "adaptivecards.min.js", "run  make setup")
     from playwright.async_api import async_playwright
 
-    async with (
-        Store.open(sqlite_url, new_vault(tmp_path)) as store,
-        async_playwright() as playwright,
-    ):
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def served(tmp_path: Path, sqlite_url: str, browser: Any) -> AsyncIterator[Served]:
+    need_file(SCRIPTS / "adaptivecards.min.js", "run  make setup")
+    async with Store.open(sqlite_url, new_vault(tmp_path)) as store:
         made = await scene(store)
         commands = Commands(store, made.actions)
         console = Console(store, made.actions, commands, LocalHub(), SCRIPTS)
-        browser = await playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         desk = Served(made, console, free_port(), browser)
         await desk.start()
         yield desk
-        await browser.close()
-        await desk.stop()
+        await desk.close()
 
 
 async def add_ticket(made: Scene, subject: str, score: float) -> Ticket:
