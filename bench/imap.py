@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 
 from mail.imap import ImapProvider
-from mail.imap_line import ImapAccount
+from mail.imap_account import ImapAccount
 from mail.smtp import SmtpSender
 from tests.doubles.dovecot import PASSWORD, Dovecot, dovecot
 

@@ -21,7 +21,8 @@ from mail.gmail_api import GOOGLE_API, GmailApi
 from mail.graph import GLOBAL, Graph, GraphAccount
 from mail.http import Http
 from mail.imap import ImapProvider
-from mail.imap_line import ImapAccount
+from mail.imap_account import ImapAccount
+from mail.imap_gate import ImapGate
 from mail.maildir import MaildirProvider
 from mail.oauth import GOOGLE, Account, Client, Service, TokenSource, microsoft
 from mail.outlook import OutlookProvider
@@ -59,7 +60,7 @@ async def opened_mailboxes(
         yield {
             record.id: await stack.enter_async_context(
                 ReopeningMailbox(
-                    partial(opened_mailbox, opening, record, given),
+                    partial(opened_mailbox, opening, record, given, gate_of(opening, given)),
                     is_read_anew=given.kind == "imap",
                 )
             )
@@ -69,7 +70,7 @@ async def opened_mailboxes(
 
 @asynccontextmanager
 async def opened_mailbox(
-    opening: Opening, record: Mailbox, given: MailboxSettings
+    opening: Opening, record: Mailbox, given: MailboxSettings, gate: ImapGate | None = None
 ) -> AsyncIterator[Provider]:
     """Nothing is connected yet: a server that is away shows when it is first asked."""
     backfill = timedelta(days=given.backfill_days)
@@ -80,7 +81,7 @@ async def opened_mailbox(
         case "imap":
             account, sender = imap_of(given, await password_of(opening, record, given))
             clock = opening.store.clock
-            async with ImapProvider(account, sender, clock, opening.limits) as imap:
+            async with ImapProvider(account, sender, clock, opening.limits, gate) as imap:
                 yield imap
         case "gmail":
             async with opened_gmail(opening, record, given) as api:
@@ -88,6 +89,11 @@ async def opened_mailbox(
         case "outlook":
             async with opened_outlook(opening, record, given) as graph:
                 yield OutlookProvider(graph, opening.store.clock, backfill=backfill)
+
+
+def gate_of(opening: Opening, given: MailboxSettings) -> ImapGate:
+    """It remembers what a server refused for as long as the process lives."""
+    return ImapGate(f"imap:{given.user}@{given.host}", opening.limits, opening.store.clock)
 
 
 @asynccontextmanager

@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 
 from desk.errors import Misconfigured, Permanent, Refused
 from mail.checkup import Try, encrypted, reaching
+from mail.imap_account import ImapAccount
 from mail.imap_client import ImapClient
-from mail.imap_line import ImapAccount, Line
+from mail.imap_line import Line
 from mail.imap_sent import SentFolder
 from mail.imap_wire import encode_folder
 from mail.smtp import SmtpSender

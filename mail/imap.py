@@ -10,9 +10,12 @@ from types import TracebackType
 from desk.errors import DeskError, Permanent
 from desk.failpoints import failpoint
 from desk.ports import Clock, Limits, SystemClock
+from mail.bucket import LocalLimits
+from mail.imap_account import ImapAccount
 from mail.imap_client import ImapClient
 from mail.imap_folder import Folder, open_folder
-from mail.imap_line import ImapAccount, Line
+from mail.imap_gate import ImapGate
+from mail.imap_line import Line
 from mail.imap_seat import Occupied, Seats
 from mail.imap_sent import SentFolder
 from mail.imap_wire import encode_folder
@@ -36,13 +39,16 @@ class ImapProvider:
         sender: SmtpSender,
         clock: Clock | None = None,
         limits: Limits | None = None,
+        gate: ImapGate | None = None,
     ) -> None:
+        """``gate`` is the mailbox's own, and outlives this."""
         self._account = account
         self._sender = sender
         self._clock = clock or SystemClock()
         key = f"imap:{account.user}@{account.host}"
-        self._reading = Line(account, Seats(f"{key}:read", account.connections - 1, limits))
-        self._listening = Line(account, Seats(f"{key}:listen", 1, limits))
+        open = (gate or ImapGate(key, limits or LocalLimits(), self._clock)).open
+        self._reading = Line(account, Seats(f"{key}:read", account.connections - 1, limits), open)
+        self._listening = Line(account, Seats(f"{key}:listen", 1, limits), open)
         self._folders = [Folder(encode_folder(name)) for name in account.folders]
         self._sent = SentFolder(account)
         self._sent_mail = Folder("", is_sent=True)

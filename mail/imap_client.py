@@ -49,15 +49,17 @@ class ImapClient(ImapSession):
         tls: Tls = "tls",
         *,
         silence: float = 60.0,
+        patience: float = 60.0,
         literal_bytes: int = 64 * 1024 * 1024,
         tls_context: ssl.SSLContext | None = None,
     ) -> ImapClient:
-        """A greeted connection; see ImapConnection for ``silence`` and ``literal_bytes``."""
+        """A greeted connection, begun within ``patience`` seconds; see ImapConnection for
+        ``silence`` and ``literal_bytes``."""
         context = None
         if tls != "none":
             context = tls_context or await asyncio.to_thread(ssl.create_default_context)
         connection = await ImapConnection.open(
-            host, port, context if tls == "tls" else None, silence, literal_bytes
+            host, port, context if tls == "tls" else None, patience, silence, literal_bytes
         )
         client = cls(connection)
         try:

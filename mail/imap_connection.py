@@ -38,11 +38,13 @@ class ImapConnection:
         host: str,
         port: int,
         context: ssl.SSLContext | None,
+        patience: float,
         silence: float,
         literal_bytes: int,
     ) -> ImapConnection:
+        """``patience`` is how long it may take."""
         try:
-            async with asyncio.timeout(silence):
+            async with asyncio.timeout(patience):
                 streams = await asyncio.open_connection(host, port, ssl=context, limit=CHUNK_BYTES)
         except ssl.SSLCertVerificationError as error:
             raise _untrusted(host, error) from error

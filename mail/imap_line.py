@@ -3,51 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from desk.errors import Transient
-from mail.bearer import Token
+from mail.imap_account import ImapAccount
 from mail.imap_client import ImapClient
-from mail.imap_connection import Tls
-from mail.imap_login import LoginRefused, bear, log_in
+from mail.imap_gate import signed_in
+from mail.imap_login import LoginRefused
 from mail.imap_seat import PATIENCE, UNUSED, Seat, Seats
 
 T = TypeVar("T")
-
-Save = Literal["auto", "always", "never"]
-
-
-@dataclass(frozen=True, slots=True)
-class ImapAccount:
-    """Where and as whom to read. ``token`` replaces the password."""
-
-    host: str
-    port: int
-    user: str
-    password: str = field(default="", repr=False)
-    tls: Tls = "tls"
-    folders: tuple[str, ...] = ("INBOX",)
-    sent_folder: str = ""  # "" = the one that the server marks as sent, else "Sent"
-    save_sent: Save = "auto"
-    backfill: timedelta = timedelta(days=14)
-    connections: int = 3  # at once: one listens, the others read
-    silence: float = 60.0
-    pulse: float = 30.0  # while we listen, the server is asked for a sign of life so often …
-    answer: float = 20.0  # … and has so long for it: who vanished is noticed within a minute
-    poll: float = 15.0  # where the server has no IDLE
-    token: Token | None = field(default=None, repr=False)
-    tls_context: ssl.SSLContext | None = field(default=None, repr=False)
+Open = Callable[[ImapAccount, str], Awaitable[ImapClient]]
+"""With a token, or with the account's password where that is empty."""
 
 
 class Line:
     """One connection, used by one task at a time."""
 
-    def __init__(self, account: ImapAccount, seats: Seats | None = None) -> None:
+    def __init__(
+        self, account: ImapAccount, seats: Seats | None = None, open: Open = signed_in
+    ) -> None:
         self._account = account
+        self._open = open
         self._seat = Seat(seats or Seats("", 0))
         self._leaving: asyncio.Task[None] | None = None
         self._client: ImapClient | None = None
@@ -109,28 +87,9 @@ class Line:
         """A token may have been revoked before its time: another one is asked for, once."""
         token = self._account.token
         if token is None:
-            return await self._opened("")
+            return await self._open(self._account, "")
         first = await token()
         try:
-            return await self._opened(first)
+            return await self._open(self._account, first)
         except LoginRefused:  # servers make a connection wait for its second try
-            return await self._opened(await token.renewed(first))
-
-    async def _opened(self, token: str) -> ImapClient:
-        account = self._account
-        client = await ImapClient.connect(
-            account.host,
-            account.port,
-            account.tls,
-            silence=account.silence,
-            tls_context=account.tls_context,
-        )
-        try:
-            if token:
-                await bear(client, account.user, token)
-            else:
-                await log_in(client, account.user, account.password)
-        except BaseException:
-            await client.logout()
-            raise
-        return client
+            return await self._open(self._account, await token.renewed(first))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 
 from desk.errors import Permanent
+from mail.imap_account import ImapAccount
 from mail.imap_client import ImapClient
 from mail.imap_folder import open_folder
-from mail.imap_line import ImapAccount
 from mail.imap_wire import encode_folder
 from mail.provider import message_id_of
 

@@ -83,6 +83,7 @@ class Quota:
         clock: Clock,
         patience: Patience | None = None,
         sleep: Sleep = asyncio.sleep,
+        breaker: Breaker | None = None,
     ) -> None:
         self._mailbox = mailbox
         self._pace = pace
@@ -90,7 +91,7 @@ class Quota:
         self._here = LocalLimits()
         self._patience = patience or Patience()
         self._sleep = sleep
-        self.breaker = Breaker(clock)
+        self.breaker = breaker or Breaker(clock)
 
     async def call(
         self, weight: float, request: Callable[[], Awaitable[T]], *, is_sending: bool = False

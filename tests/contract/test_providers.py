@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mail.imap import ImapProvider
-from mail.imap_line import ImapAccount
+from mail.imap_account import ImapAccount
 from mail.maildir import MaildirProvider, deliver
 from mail.provider import Arrival, Provider
 from mail.smtp import SmtpSender

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from mail.imap import ImapProvider
-from mail.imap_line import ImapAccount
+from mail.imap_account import ImapAccount
 from mail.provider import Page, Provider
 from mail.smtp import SmtpSender
 from tests.doubles.dovecot import PASSWORD, Dovecot

@@ -13,7 +13,7 @@ import pytest
 from desk.errors import Misconfigured, Refused, Transient
 from mail.checkup import Finding, Try, encrypted, reaching, tried
 from mail.checkup_imap import imap_tries
-from mail.imap_line import ImapAccount
+from mail.imap_account import ImapAccount
 from mail.smtp import SmtpSender
 from tests.doubles.certificate import make_certificate, trusting
 from tests.doubles.dovecot import PASSWORD, dovecot

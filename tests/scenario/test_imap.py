@@ -8,8 +8,8 @@ import time
 import pytest
 
 from desk.errors import Transient
+from mail.imap_account import ImapAccount
 from mail.imap_client import ImapClient
-from mail.imap_line import ImapAccount
 from mail.imap_login import log_in
 from tests.doubles.dovecot import PASSWORD, dovecot
 from tests.doubles.imap_box import mail, numbers, provider, read_all

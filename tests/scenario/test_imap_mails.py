@@ -67,7 +67,7 @@ async def test_mails_that_came_before_a_breaking_one_are_kept() -> None:
         server.mails = {uid: mail(uid) for uid in (1, 2, 3)}
 
         def half(command: str) -> bytes | None:
-            if "1:3 (UID INTERNALDATE BODY" not in command:
+            if "1:3 (UID FLAGS INTERNALDATE BODY" not in command:
                 return None
             whole = b"".join(
                 b"* %d FETCH (UID %d BODY[] {%d}\r\n%s)\r\n" % (n, n, len(mail(n)), mail(n))
@@ -116,7 +116,7 @@ async def test_mails_deleted_while_we_read_are_skipped() -> None:
 async def test_whatever_breaks_an_answer_off_is_transient_and_in_time(answer: bytes) -> None:
     async with imapd() as server:
         server.mails = {1: mail(1)}
-        server.answers["UID FETCH 1 (UID INTERNALDATE BODY"] = answer
+        server.answers["UID FETCH 1 (UID FLAGS INTERNALDATE BODY"] = answer
         async with provider(server, silence=0.3) as box:
             started = time.monotonic()
             with pytest.raises(Transient):
@@ -153,7 +153,7 @@ async def test_a_server_that_waits_for_a_noop_to_tell_what_was_deleted_gets_it()
             if "BODY" not in command or "NOOP" in server.commands:
                 return None
             del server.mails[2]
-            found = server.answer("UID FETCH 1 (UID INTERNALDATE BODY.PEEK[]) again NOOP")
+            found = server.answer("UID FETCH 1 (UID FLAGS INTERNALDATE BODY.PEEK[]) again NOOP")
             return found.replace(b"TAG OK", b"TAG NO [EXPUNGEISSUED] some are gone")
 
         server.answers["UID FETCH 1:3"] = expunged
