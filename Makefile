@@ -45,8 +45,8 @@ chaos: setup
 	touch $@
 
 bench: setup .venv/bench
-	@for script in bench/*.py; do \
-		echo "== $$script"; $(BIN)/python -m bench.$$(basename $$script .py); done
+	@missed=0; for script in bench/*.py; do \
+		echo "== $$script"; $(BIN)/python $$script || missed=1; done; exit $$missed
 
 format: setup
 	$(BIN)/ruff format .

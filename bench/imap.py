@@ -6,6 +6,10 @@ that is delivered is told by IDLE and read. Run it as ``python -m bench.imap``.
 
 from __future__ import annotations
 
+import sys
+
+sys.path[0] = __file__.rpartition("bench")[0]  # in this folder, queue.py hides the standard one
+
 import asyncio
 import imaplib
 import random

@@ -10,11 +10,14 @@ holds ``corpora`` with known answers, they are compared, too.
 
 from __future__ import annotations
 
+import sys
+
+sys.path[0] = __file__.rpartition("bench")[0]  # in this folder, queue.py hides the standard one
+
 import asyncio
 import email
 import email.policy
 import statistics
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
@@ -24,12 +27,9 @@ from pathlib import Path
 
 from imap_tools import MailMessage
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
-
-from mail.parse import parse  # noqa: E402
-from mail.parse_pool import ParsePool  # noqa: E402
-from tests.corpus import mails  # noqa: E402
+from mail.parse import parse
+from mail.parse_pool import ParsePool
+from tests.corpus import mails
 
 HEADERS = ("from", "to", "cc", "reply-to")
 
@@ -148,7 +148,7 @@ def print_answers(folder: Path) -> None:
 
 
 def main() -> None:
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "samples"
+    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent.parent / "samples"
     raws = [raw for path in mails.files(folder) if mails.is_mail(raw := path.read_bytes())]
     print_race(raws)
     asyncio.run(print_pool(raws))

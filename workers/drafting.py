@@ -15,14 +15,14 @@ from desk.email import Kind, ParsedEmail
 from desk.errors import DeskError
 from desk.failpoints import failpoint
 from desk.handing_on import hand_on
-from desk.ids import TicketId
+from desk.ids import EmailId, TicketId
 from desk.moves import Verb
 from desk.ports import Queue
 from desk.response import Draft, Envelope, Passage
 from desk.rules import job_for
 from desk.steps import Step
 from desk.store import Store
-from desk.ticket import TicketState
+from desk.ticket import Ticket, TicketState
 from desk.ticket_view import TicketView
 from inference.ladder import Question
 from inference.language import detect
@@ -156,7 +156,10 @@ class Drafting:
             else await self.drafter.draft(parsed, view.classification, signature, instruction)
         )
         async with self.store.change() as change:
-            ticket = await change.move_ticket(view.ticket, Verb.DRAFT, {"instruction": ""})
+            ticket = await change.ticket(view.ticket.id)
+            if not is_still_asked(view, ticket, await change.latest_email(ticket.id)):
+                return  # whoever changed it has queued what follows
+            ticket = await change.move_ticket(ticket, Verb.DRAFT, {"instruction": ""})
             # an earlier reply of which nobody knows whether it left comes first
             is_free = await change.live_response(ticket.id) is None
             if draft is not None and is_free:
@@ -176,6 +179,13 @@ class Drafting:
             f"{max(on_ticket, to_sender)} replies went to this address within an hour."
             " Perhaps a machine answers there: write only if a person does"
         )
+
+
+def is_still_asked(view: TicketView, ticket: Ticket, latest: EmailId) -> bool:
+    """Whether a draft that was written for ``view`` is wanted; that a clock of the ticket came to
+    a rung meanwhile, or that it was moved up, changes nothing about it."""
+    is_same_wish = ticket.instruction == view.ticket.instruction
+    return ticket.state is TicketState.TRIAGED and latest == view.email.id and is_same_wish
 
 
 def left_to_a_person(parsed: ParsedEmail, known: Classification | None, instruction: str) -> str:

@@ -10,7 +10,7 @@ from desk import priority, ranking, rules
 from desk.change import Change
 from desk.classification import Category, Classification, Label, Sentiment, Urgency
 from desk.email import Kind, ParsedEmail
-from desk.errors import DeskError
+from desk.errors import Conflict
 from desk.failpoints import failpoint
 from desk.handing_on import hand_on
 from desk.ids import TicketId
@@ -20,9 +20,12 @@ from desk.priority import USUAL, Because, Boost, Weights
 from desk.rules import Rule, job_for
 from desk.steps import Step
 from desk.store import Store
-from desk.ticket import TicketState
+from desk.ticket import Ticket, TicketState
 from desk.ticket_view import TicketView
+from desk.views import read_views
 from mail.compose import may_reply
+from workers.arrivals import RESENT
+from workers.failure import caught
 
 MACHINES = frozenset({Kind.BOUNCE, Kind.AUTO, Kind.CALENDAR})
 
@@ -45,50 +48,65 @@ class Triage:
     weights: Weights = USUAL
 
     async def __call__(self, ids: Sequence[int]) -> Mapping[int, Exception]:
-        """Errors by ticket; the others are done."""
+        """Errors by ticket; the others are done, all in one transaction."""
         views = await self.store.views([TicketId(id) for id in ids])
         new = [view for view in views if view.ticket.state is TicketState.NEW]
         known = await self.classifier.classify([subject_and_reply(view) for view in new])
+        triaged: list[Ticket] = []
         failed: dict[int, Exception] = {}
-        for view, classification in zip(new, known, strict=True):
-            try:
-                await self._save(view, classification)
-            except DeskError as error:
-                failed[view.ticket.id] = error
+        async with self.store.change() as change:
+            for view, classification in zip(new, known, strict=True):
+                saved = await caught(self._save(change, view, classification))
+                if isinstance(saved, Exception):
+                    failed[view.ticket.id] = saved
+                elif saved is not None:
+                    triaged.append(saved)
+        await failpoint("triage.stored")
+        await hand_on(self.queue, *(job_for(ticket, Step.DRAFTING) for ticket in triaged))
         return failed
 
-    async def _save(self, view: TicketView, found: Classification) -> None:
+    async def _save(self, change: Change, view: TicketView, found: Classification) -> Ticket | None:
+        """None when there is nothing to save any more: a newer mail came meanwhile, or a person
+        was faster, and whoever it was has queued what follows."""
+        try:
+            return await self._save_apart(change, view, found)
+        except Conflict:  # for example one of its clocks came to a rung
+            [fresh] = await read_views(change.connection, change.vault, [view.ticket.id])
+            is_same = fresh.email.id == view.email.id and fresh.ticket.state is TicketState.NEW
+            return await self._save_apart(change, fresh, found) if is_same else None
+
+    async def _save_apart(self, change: Change, view: TicketView, found: Classification) -> Ticket:
+        """A mail that cannot be saved takes no other with it."""
         parsed = view.email.parsed
         text = subject_and_reply(view)
         known = rules.tempered(by_form(found, parsed, self.own))
         known = rules.raised(known, text, parsed.kind, view.unanswered, self.rules)
-        async with self.store.change() as change:
+        async with change.connection.begin_nested():
             await change.classify(view.email.id, known)
             due = await change.aim_clocks(view.ticket, view.email.received_at, known.urgency.label)
             if may_reply(parsed, self.own) and view.unanswered < 2:
                 await change.end_clocks(view.ticket.id, "nobody waits")
             boosts = await self._boosts(change, view, known)
-            score = priority.score(due, boosts, self.weights.most)
-            ticket = await change.move_ticket(
+            changes = {
+                "urgency": known.urgency.label,
+                "due_at": due,
+                "score": priority.score(due, boosts, self.weights.most),
+                "boosts": boosts,
+            }
+            return await change.move_ticket(
                 view.ticket,
                 Verb.TRIAGE,
-                {
-                    "urgency": known.urgency.label,
-                    "due_at": due,
-                    "score": score,
-                    "boosts": boosts,
-                },
+                changes,
                 urgency=known.urgency.label,
                 category=known.category.label,
                 model=known.model,
             )
-        await failpoint("triage.stored")
-        await hand_on(self.queue, job_for(ticket, Step.DRAFTING))
 
     async def _boosts(
         self, change: Change, view: TicketView, known: Classification
     ) -> tuple[Boost, ...]:
-        """What speaks for this mail; and what an agent said of the ticket still holds."""
+        """What speaks for this mail; what an agent said of the ticket still holds, and that the
+        same mail was sent again."""
         address = view.email.parsed.sender.address
         is_vip = self.weights.is_vip(address) or await ranking.is_vip(
             change.connection, change.vault, address
@@ -96,6 +114,7 @@ class Triage:
         found = priority.boosts(known, view.mails, view.unanswered, is_vip, self.weights)
         is_bumped = priority.has_boost(view.ticket.boosts, Because.BUMPED)
         bump = self.weights.bump if is_bumped else 0
+        found = priority.with_boost(found, Because.RESENT, RESENT if view.resends else 0)
         return priority.with_boost(found, Because.BUMPED, bump)
 
 
