@@ -34,6 +34,18 @@ class Encryption(StrEnum):
     TLS = "tls"
 
 
+class SignInWith(StrEnum):
+    PASSWORD = "password"  # noqa: S105
+    GOOGLE = "google"
+    MICROSOFT = "microsoft"
+
+
+# https://support.google.com/mail/answer/7126229,
+# https://support.microsoft.com/office/pop-imap-and-smtp-settings-for-outlook-com
+SERVERS = {
+    SignInWith.GOOGLE: {"host": "imap.gmail.com", "smtp_host": "smtp.gmail.com"},
+    SignInWith.MICROSOFT: {"host": "outlook.office365.com", "smtp_host": "smtp.office365.com"},
+}
 NEEDED = {
     Kind.MAILDIR: ("name", "address", "folder"),
     Kind.IMAP: ("name", "address", "host", "user", "smtp_host"),
@@ -68,6 +80,12 @@ def add(
     smtp_tls: Annotated[
         Encryption, typer.Option(help="imap: how it is encrypted.")
     ] = Encryption.STARTTLS,
+    sign_in: Annotated[
+        SignInWith,
+        typer.Option(
+            "--sign-in", metavar="WITH", help="imap: password, or google or microsoft (browser)."
+        ),
+    ] = SignInWith.PASSWORD,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="imap: read the password from standard input.")
     ] = False,
@@ -87,6 +105,9 @@ def add(
         "smtp_host": smtp_host,
         **_known(settings, name),
     }
+    if kind is Kind.IMAP and sign_in is not SignInWith.PASSWORD:
+        usual = {**SERVERS[sign_in], "user": given["address"]}
+        given = {**given, **{key: text for key, text in usual.items() if not given[key]}}
     answers = {**given, **_asked(kind, given)}
     texts = {"display_name": display_name, "signature": signature, "team": team}
     block: dict[str, Any] = {
@@ -104,7 +125,10 @@ def add(
             smtp = {"host": answers["smtp_host"], "port": smtp_port, "tls": smtp_tls.value}
             block |= {"host": answers["host"], "port": port, "tls": tls.value}
             block |= {"user": answers["user"], "smtp": smtp}
-    password = _password(password_stdin) if kind is Kind.IMAP else ""
+            if sign_in is not SignInWith.PASSWORD:
+                block["sign_in"] = sign_in.value
+    is_by_password = kind is Kind.IMAP and _sign_in_of(settings, name, sign_in) == "password"
+    password = _password(password_stdin) if is_by_password else ""
     added = asyncio.run(mailbox_commands.add(settings, block, password))
     show([added], is_json)
     if not is_json:
@@ -119,6 +143,11 @@ def _known(settings: Settings, name: str) -> dict[str, str]:
             texts = {"address": one.address, "host": one.host, "user": one.user, "smtp_host": smtp}
             return {**texts, "folder": str(one.folder or "")}
     return {}
+
+
+def _sign_in_of(settings: Settings, name: str, wanted: SignInWith) -> str:
+    """How a mailbox that is there is signed in stands in the file."""
+    return next((one.sign_in for one in settings.mailboxes if one.name == name), wanted.value)
 
 
 def _asked(kind: Kind, given: Mapping[str, str]) -> dict[str, str]:

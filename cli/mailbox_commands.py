@@ -15,11 +15,11 @@ from cli.mailbox_file import add_block, remove_block
 from cli.mailboxes import (
     Opening,
     google_client,
-    imap_of,
+    imap_client,
     microsoft_client,
     opened_gmail,
+    opened_imap,
     opened_outlook,
-    password_of,
     require_described,
 )
 from cli.output import Record
@@ -86,6 +86,8 @@ def _client(settings: Settings, given: MailboxSettings) -> Client | None:
             return google_client(settings)
         case "outlook":
             return microsoft_client(settings, is_shared=bool(given.user))
+        case "imap":
+            return imap_client(settings, given)
     return None
 
 
@@ -146,11 +148,12 @@ async def _is_signed_in(
     """None where nobody needs to sign in."""
     if given.kind == "maildir":
         return None
-    if given.kind == "imap" and given.password.get_secret_value():
+    has_password = given.kind == "imap" and given.sign_in == "password"
+    if has_password and given.password.get_secret_value():
         return True
     if record is None:
         return False
-    if given.kind == "imap":
+    if has_password:
         return bool(await StoredPassword(store, record.id).load())
     stored = await StoredTokens(store, record.id).load()
     return stored is not None and not stored.is_ended
@@ -191,9 +194,9 @@ async def _tries_of(
             async for finding in tried(maildir_tries(given.folder)):
                 yield finding
         case "imap":
-            account, sender = imap_of(given, await password_of(opening, record, given))
-            async for finding in tried(imap_tries(account, sender, given.address)):
-                yield finding
+            async with opened_imap(opening, record, given) as (account, sender):
+                async for finding in tried(imap_tries(account, sender, given.address)):
+                    yield finding
         case "gmail":
             async with opened_gmail(opening, record, given) as api:
                 reaching = service_tries(given.api_url or GOOGLE_API, api.token)

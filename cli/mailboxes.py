@@ -42,6 +42,18 @@ SHARED_SCOPES = (
 )
 
 
+# https://developers.google.com/gmail/imap/xoauth2-protocol and
+# https://learn.microsoft.com/exchange/client-developer/legacy-protocols/how-to-authenticate-an-imap-pop-smtp-application-by-using-oauth
+IMAP_SCOPES = {
+    "google": ("https://mail.google.com/",),
+    "microsoft": (
+        "https://outlook.office.com/IMAP.AccessAsUser.All",
+        "https://outlook.office.com/SMTP.Send",
+        "offline_access",
+    ),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Opening:
     """What mailboxes are opened with. ``limits`` are those of all processes together."""
@@ -79,9 +91,11 @@ async def opened_mailbox(
             async with MaildirProvider(maildir_of(given), backfill=backfill) as provider:
                 yield provider
         case "imap":
-            account, sender = imap_of(given, await password_of(opening, record, given))
             clock = opening.store.clock
-            async with ImapProvider(account, sender, clock, opening.limits, gate) as imap:
+            async with (
+                opened_imap(opening, record, given) as (account, sender),
+                ImapProvider(account, sender, clock, opening.limits, gate) as imap,
+            ):
                 yield imap
         case "gmail":
             async with opened_gmail(opening, record, given) as api:
@@ -94,6 +108,24 @@ async def opened_mailbox(
 def gate_of(opening: Opening, given: MailboxSettings) -> ImapGate:
     """It remembers what a server refused for as long as the process lives."""
     return ImapGate(f"imap:{given.user}@{given.host}", opening.limits, opening.store.clock)
+
+
+@asynccontextmanager
+async def opened_imap(
+    opening: Opening, record: Mailbox, given: MailboxSettings
+) -> AsyncIterator[tuple[ImapAccount, SmtpSender]]:
+    """By the password, or by the token of a person who signed in; so is SMTP, unless it has a
+    password of its own."""
+    client = imap_client(opening.settings, given)
+    if client is None:
+        yield imap_of(given, await password_of(opening, record, given))
+        return
+    account, sender = imap_of(given, "")
+    async with _signed_in(opening, record, given, client) as (source, _):
+        yield (
+            replace(account, token=source),
+            sender if sender.password else replace(sender, token=source),
+        )
 
 
 @asynccontextmanager
@@ -151,10 +183,24 @@ def require_described(settings: Settings, given: MailboxSettings) -> None:
             raise Misconfigured(f"The mailbox {given.name} needs its folder in the settings")
         case "imap":
             imap_of(given, "")
+            imap_client(settings, given)
         case "gmail":
             google_client(settings)
         case "outlook":
             microsoft_client(settings, is_shared=bool(given.user))
+
+
+def imap_client(settings: Settings, given: MailboxSettings) -> Client | None:
+    """None for a mailbox with a password. Raises Misconfigured without a client."""
+    match given.sign_in:
+        case "google":
+            google = replace(GOOGLE, scopes=IMAP_SCOPES["google"])
+            return _client("google", google, settings.oauth.google)
+        case "microsoft":
+            service = microsoft(settings.oauth.microsoft.tenant)
+            service = replace(service, scopes=IMAP_SCOPES["microsoft"])
+            return _client("microsoft", service, settings.oauth.microsoft)
+    return None
 
 
 def google_client(settings: Settings) -> Client:

@@ -68,6 +68,7 @@ class MailboxSettings(Section):
     port: Port = 993
     user: str = ""
     password: SecretStr = SecretStr("")
+    sign_in: Literal["password", "google", "microsoft"] = "password"
     tls: Literal["none", "starttls", "tls"] = "tls"
     ca_file: Path | None = None
     read_folders: tuple[str, ...] = Field(default=("INBOX",), min_length=1)
@@ -111,7 +112,7 @@ class MicrosoftClientSettings(OAuthClientSettings):
 
 
 class OAuthSettings(Section):
-    """With whom mailboxes of kind gmail and outlook are signed in."""
+    """With whom mailboxes of kind gmail and outlook, and imap by ``sign_in``, are signed in."""
 
     google: OAuthClientSettings = OAuthClientSettings()
     microsoft: MicrosoftClientSettings = MicrosoftClientSettings()

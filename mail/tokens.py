@@ -22,6 +22,8 @@ class StoredTokens:
         if found is None:
             return None
         value, version = found
+        if "refresh" not in value:  # a password is kept there
+            return SignIn(refresh="", is_ended=True, version=version)
         until = value["renewing_until"]
         return SignIn(
             refresh=value["refresh"],

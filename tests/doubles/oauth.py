@@ -54,6 +54,7 @@ class OAuthServer:
     codes: dict[str, tuple[str, str]] = field(default_factory=dict)
     stumbles: deque[tuple[int, str]] = field(default_factory=deque)
     requests: list[dict[str, str]] = field(default_factory=list)
+    asked: list[dict[str, str]] = field(default_factory=list)  # of whoever signs in
 
     def __post_init__(self) -> None:
         self._numbers = count(1)
@@ -74,6 +75,7 @@ class OAuthServer:
     async def _authorize(self, request: web.Request) -> web.Response:
         """Whoever comes is signed in at once, and sent back."""
         query = request.query
+        self.asked.append(dict(query))
         assert (query["response_type"], query["code_challenge_method"]) == ("code", "S256")
         code = f"code-{next(self._numbers)}"
         self.codes[code] = (query["code_challenge"], query["redirect_uri"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +26,7 @@ class Smtpd:
     dot: str = "250 OK"  # to the whole mail; "drop" = take it and hang up; "stall" = be silent
     taken: list[Envelope] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
-    tokens: set[str] = field(default_factory=set)  # that are good; with any, XOAUTH2 is offered
+    tokens: Container[str] = field(default_factory=set)  # that are good
     fates: Fates | None = None  # decides instead of the answers above
 
     async def handle_MAIL(

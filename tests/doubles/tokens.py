@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Container
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -27,7 +27,7 @@ class TokenList:
 
 
 @asynccontextmanager
-async def introspection(good: set[str]) -> AsyncIterator[str]:
+async def introspection(good: Container[str]) -> AsyncIterator[str]:
     """RFC 7662, as Dovecot asks: the token at the end of the address. ``good`` may change."""
 
     async def judge(request: web.Request) -> web.Response:

@@ -26,7 +26,10 @@ from mail.tokens import StoredTokens
 from tests.doubles.dovecot import PASSWORD, dovecot
 from tests.doubles.google import CLIENT, SECRET, gmail_account
 from tests.doubles.graph import Fault, Graph, graph
+from tests.doubles.oauth import SECRET as OAUTH_SECRET
+from tests.doubles.oauth import oauth_server
 from tests.doubles.smtpd import smtpd
+from tests.doubles.tokens import introspection
 from tests.services import free_port
 
 OUTLOOK = {"name": "support", "address": "desk@contoso.example", "kind": "outlook"}
@@ -227,6 +230,60 @@ async def test_an_imap_mailbox_is_added_tried_and_removed(config: Path) -> None:
     async with opened_store(settings) as store:
         [record] = await store.mailboxes()
         assert await store.sign_in(record.id) is None
+
+
+async def test_an_imap_mailbox_is_signed_in_with_a_browser_and_reads_and_sends_with_its_token(
+    config: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    async with oauth_server() as service, introspection(service.access) as url, smtpd() as outgoing:
+        given = {"client_id": "maildesk", "client_secret": OAUTH_SECRET}
+        given |= {"authorize_url": f"{service.url}/authorize", "token_url": f"{service.url}/token"}
+        for key, value in given.items():
+            monkeypatch.setenv(f"MAILDESK_OAUTH__GOOGLE__{key.upper()}", value)
+        outgoing.tokens = service.access
+        with dovecot(introspection=url) as server:
+            smtp = {"host": "127.0.0.1", "port": outgoing.port, "tls": "none"}
+            block: dict[str, object] = {"name": "support", "kind": "imap"}
+            block["address"] = "alice@example.org"
+            block |= {"host": "127.0.0.1", "port": server.imap, "tls": "none", "user": "alice"}
+            await add_in_browser({**block, "smtp": smtp, "sign_in": "google"}, capsys)
+            assert service.asked[0]["scope"] == "https://mail.google.com/"
+            assert "refresh-" not in all_text(tmp_path)
+            [row] = await mailbox_commands.listed(read_settings())
+            assert (row["is_signed_in"], row["problem"]) == (True, "")
+            server.deliver(MAIL)
+            found = await findings()
+            assert [name for name, one in found.items() if one.ok is False] == []
+            settings = read_settings()
+            async with opened_store(settings) as store:
+                [(record, known)] = await register_mailboxes(store, settings)
+                opening = Opening(settings, store, LocalLimits())
+                async with opened_mailbox(opening, record, known) as provider:
+                    assert len((await provider.fetch("")).arrivals) == 1
+                    await provider.send(MAIL, "alice@example.org", ["ann@example.org"])
+            assert (len(outgoing.taken), outgoing.logins[-1]) == (1, service.access[-1])
+
+
+async def test_an_imap_sign_in_without_a_client_is_told_and_nothing_kept(
+    config: Path,
+) -> None:
+    words = ["--name", "support", "--address", "alice@gmail.example", "--sign-in", "google"]
+    said = await asyncio.to_thread(invoke, "add", "imap", *words)
+    assert "needs client_id in [oauth.google]" in str(said.exception)
+    assert text_of(config) == TEAM
+    add_block(
+        {
+            **{"name": "support", "address": "alice@gmail.example", "kind": "imap"},
+            **{"host": "127.0.0.1", "user": "alice", "sign_in": "google"},
+            "smtp": {"host": "127.0.0.1"},
+        }
+    )
+    [row] = await mailbox_commands.listed(read_settings())
+    assert row["is_signed_in"] is False
+    assert "client_id" in str(row["problem"])
 
 
 def test_what_is_missing_is_named_where_nobody_can_be_asked(config: Path) -> None:
