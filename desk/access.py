@@ -65,7 +65,20 @@ async def ticket(store: Store, user: User, id: TicketId) -> TicketView:
         view = await store.view(id)
         if sees(user, view.mailbox):
             return view
-    raise Refused(f"There is no ticket #{id} in your mailboxes")
+    raise Refused(_hidden(id))
+
+
+async def require(store: Store, user: User, id: TicketId) -> None:
+    """Refused as ``ticket`` is, for whoever needs no more than to know that the user may."""
+    with suppress(Permanent):
+        found = await store.ticket(id)
+        if sees(user, await store.mailbox(found.mailbox_id)):
+            return
+    raise Refused(_hidden(id))
+
+
+def _hidden(id: TicketId) -> str:
+    return f"There is no ticket #{id} in your mailboxes"
 
 
 async def queue(

@@ -66,7 +66,7 @@ class Actions:
         """Do it, or say in a sentence why not. Raises Transient when the database is away."""
         try:
             access.check(request.user, request.verb)
-            await access.ticket(self.store, request.user, request.ticket_id)
+            await access.require(self.store, request.user, request.ticket_id)
             is_first = await self._commit(request)
         except NeedsConfirmation as question:
             return Outcome(Result.CONFIRM, str(question))
@@ -81,8 +81,7 @@ class Actions:
 
     async def requeue(self, id: TicketId) -> None:
         """Queue what the ticket's state asks for now."""
-        view = await self.store.view(id)
-        await hand_on(self.queue, *jobs(view.ticket, view.response))
+        await hand_on(self.queue, *jobs(*await self.store.progress(id)))
 
     async def _why_late(self, id: TicketId) -> str:
         line = standing(await self.store.view(id))

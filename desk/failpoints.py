@@ -34,6 +34,7 @@ POINTS: Mapping[str, str] = MappingProxyType(
         "drafting.stored": "a draft is stored and not queued to be shown",
         "sending.approved": "an approved reply is composed and not marked as being sent",
         "sending.marked": "a reply is marked as being sent and not handed over",
+        "sending.looked": "a reply was found to be ours to send still, and not handed over",
         "mail.accepted": "the mail server took a reply, and no copy of it is filed",
         "sending.handed_over": "a reply was handed over and that is not noted",
         "sending.lost": "a reply is marked as unknown and was not looked for",

@@ -129,6 +129,16 @@ class Store(Directory, Lateness):
         by_ticket = {row["ticket_id"]: records.response(row, self.vault) for row in found}
         return [(records.ticket(row, self.vault), by_ticket.get(row["id"])) for row in rows]
 
+    async def progress(self, id: TicketId) -> tuple[Ticket, Response | None]:
+        """A ticket and its newest response: what ``desk.rules.jobs`` goes by."""
+        of_ticket = select(responses).where(responses.c.ticket_id == id)
+        newest = of_ticket.order_by(responses.c.id.desc()).limit(1)
+        async with self.read() as connection:
+            found = (await connection.execute(newest)).mappings().one_or_none()
+            row = (await connection.execute(select(tickets).where(tickets.c.id == id))).mappings()
+            ticket = records.ticket(row.one(), self.vault)
+        return ticket, records.response(found, self.vault) if found else None
+
     async def edited_since(self, time: datetime) -> list[Ticket]:
         """Tickets of which somebody began to edit the draft before ``time`` and did not end."""
         query = select(tickets).where(

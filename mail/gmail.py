@@ -26,6 +26,8 @@ from mail.provider import (
     Arrival,
     Origin,
     Page,
+    Ready,
+    at_once,
     never_handed_over,
 )
 
@@ -245,13 +247,18 @@ class GmailProvider:
     # Sending
 
     async def send(
-        self, mime: bytes, sender: str, recipients: Sequence[str], origin: Origin = NOWHERE
+        self,
+        mime: bytes,
+        sender: str,
+        recipients: Sequence[str],
+        origin: Origin = NOWHERE,
+        ready: Ready = at_once,
     ) -> None:
         """Gmail takes the recipients from the mail's headers."""
         try:
-            await self._api.send(mime, origin.thread)
+            await self._api.send(mime, origin.thread, ready)
         except Gone:  # somebody deleted the conversation: the reply is sent outside of it
-            await self._api.send(mime, "")
+            await self._api.send(mime, "", ready)
 
     async def find_sent(self, message_id: str) -> bool:
         return await self._sent.holds(message_id)

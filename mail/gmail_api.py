@@ -20,6 +20,7 @@ from desk.ports import Clock
 from mail.bearer import Token
 from mail.gmail_upload import PAUSES, Upload
 from mail.http import Answer, Http
+from mail.provider import Ready, at_once
 from mail.quota import Quota
 
 GOOGLE_API = "https://gmail.googleapis.com"
@@ -86,7 +87,7 @@ class GmailApi:
             HISTORY, "history", [("startHistoryId", start), *kinds, *_page(page)]
         )
 
-    async def send(self, mime: bytes, thread: str) -> None:
+    async def send(self, mime: bytes, thread: str, ready: Ready = at_once) -> None:
         """Raises Transient when nothing was sent, Permanent when it was refused, Gone when there
         is no such thread, Ambiguous when it may have left."""
         if len(mime) > LARGEST:
@@ -99,11 +100,11 @@ class GmailApi:
         async def sent() -> None:
             if len(mime) > JSON_BYTES:
                 address = await self._begun(place, len(mime), thread)
-                return await Upload(self, address, mime, self.pauses).finish()
+                return await Upload(self, address, mime, ready, self.pauses).finish()
             raw = base64.urlsafe_b64encode(mime).decode()
             url = f"{self.base}/gmail/v1/users/me/messages/send"
             content = json.dumps({"raw": raw, **place}).encode()
-            self._require_thread(await self._signed("POST", url, (), JSON, content), thread)
+            self._require_thread(await self._signed("POST", url, (), JSON, content, ready), thread)
 
         await self.quota.call(SEND, sent, is_sending=True)
 
@@ -126,12 +127,14 @@ class GmailApi:
             raise Transient("Gmail began no upload")
         return address
 
-    async def handed(self, address: str, headers: Mapping[str, str], content: bytes) -> Answer:
+    async def handed(
+        self, address: str, headers: Mapping[str, str], content: bytes, ready: Ready
+    ) -> Answer:
         """One try at the address of an upload; our token goes to Gmail's own only."""
         if address.startswith(f"{self.base}/"):
-            return await self._signed("PUT", address, (), headers, content)
+            return await self._signed("PUT", address, (), headers, content, ready)
         return await self.http.request(
-            "PUT", address, headers=headers, content=content, is_final=True
+            "PUT", address, headers=headers, content=content, is_final=True, ready=ready
         )
 
     def refusal(self, answer: Answer) -> DeskError:
@@ -160,13 +163,14 @@ class GmailApi:
         parameters: Parameters,
         headers: Mapping[str, str] = NOTHING,
         content: bytes | None = None,
+        ready: Ready = at_once,
     ) -> Answer:
         """With a token; with a new one where Gmail refuses it, for nothing has happened then."""
         token = await self.token()
-        answer = await self._exchange(token, method, url, parameters, headers, content)
+        answer = await self._exchange(token, method, url, parameters, headers, content, ready)
         if answer.status == 401:
             token = await self.token.renewed(token)
-            answer = await self._exchange(token, method, url, parameters, headers, content)
+            answer = await self._exchange(token, method, url, parameters, headers, content, ready)
         return answer
 
     async def _exchange(
@@ -177,6 +181,7 @@ class GmailApi:
         parameters: Parameters,
         headers: Mapping[str, str],
         content: bytes | None,
+        ready: Ready,
     ) -> Answer:
         return await self.http.request(
             method,
@@ -189,6 +194,7 @@ class GmailApi:
             },
             content=content,
             is_final=method != "GET",
+            ready=ready,
         )
 
     def _check(self, answer: Answer, is_sending: bool = False) -> None:

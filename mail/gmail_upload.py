@@ -14,6 +14,7 @@ from typing import Protocol
 
 from desk.errors import Ambiguous, DeskError, Transient
 from mail.http import Answer
+from mail.provider import Ready, at_once
 
 PART = 16 * 256 * 1024
 """Of a mail in one request; all but the last must be multiples of 256 KiB."""
@@ -29,7 +30,7 @@ class Line(Protocol):
     """mail.gmail_api.GmailApi as an upload uses it."""
 
     def handed(
-        self, address: str, headers: Mapping[str, str], content: bytes
+        self, address: str, headers: Mapping[str, str], content: bytes, ready: Ready
     ) -> Awaitable[Answer]: ...
 
     def refusal(self, answer: Answer) -> DeskError: ...
@@ -42,6 +43,7 @@ class Upload:
     line: Line
     address: str
     mime: bytes = field(repr=False)
+    ready: Ready = at_once  # awaited before the last part
     pauses: Sequence[float] = PAUSES
     _is_whole: bool = False  # the last part was handed over, so the mail may have left
 
@@ -65,7 +67,9 @@ class Upload:
         end = start + len(part)
         self._is_whole = end == total
         span = f"{start}-{end - 1}" if part else "*"
-        answer = await self._tried(f"bytes {span}/{total}", part)
+        answer = await self._tried(
+            f"bytes {span}/{total}", part, self.ready if self._is_whole else at_once
+        )
         for pause in self.pauses:
             if answer is not None:
                 return answer
@@ -75,11 +79,11 @@ class Upload:
             raise self._failure("Gmail does not say how far the upload of a mail got")
         return answer
 
-    async def _tried(self, span: str, part: bytes) -> Answer | None:
+    async def _tried(self, span: str, part: bytes, ready: Ready = at_once) -> Answer | None:
         """None when there was no answer that says anything."""
         headers = {"Content-Range": span, "Content-Type": "message/rfc822"}
         try:
-            answer = await self.line.handed(self.address, headers, part)
+            answer = await self.line.handed(self.address, headers, part, ready)
         except (Transient, Ambiguous):
             return None
         return None if answer.status >= 500 else answer

@@ -12,6 +12,7 @@ from desk.errors import Ambiguous, DeskError, Misconfigured, Permanent, Throttle
 from desk.ports import Clock, SystemClock
 from mail.bearer import Token
 from mail.http import Answer, Http
+from mail.provider import Ready, at_once
 from mail.quota import Quota
 
 Record = Mapping[str, Any]
@@ -101,11 +102,13 @@ class Graph:
 
         return await self._quota.call(1, request)
 
-    async def create(self, path: str, content: bytes = b"") -> Record:
+    async def create(self, path: str, content: bytes = b"", ready: Ready = at_once) -> Record:
         """For what must not happen twice: raises Ambiguous when it may have happened."""
 
         async def request() -> Record:
-            answer = await self._answer("POST", path, content, "text/plain", is_final=True)
+            answer = await self._answer(
+                "POST", path, content, "text/plain", is_final=True, ready=ready
+            )
             try:
                 return _record(answer)
             except Transient as error:
@@ -152,6 +155,7 @@ class Graph:
         prefer: str = IMMUTABLE,
         length: int = 0,
         is_final: bool = False,
+        ready: Ready = at_once,
     ) -> Answer:
         """An answer that is no error. A token that was refused is renewed once."""
         url = path if self.owns(path) else f"{self._account.root}{path}"
@@ -164,6 +168,7 @@ class Graph:
                 headers={**headers, "Authorization": f"Bearer {token}"},
                 content=content,
                 is_final=is_final,
+                ready=ready,
                 length=length,
             )
             if answer.status != 401 or attempt:

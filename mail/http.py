@@ -15,9 +15,11 @@ from urllib.parse import urlsplit
 import orjson
 
 from desk.errors import Ambiguous, Misconfigured, Transient
+from mail.http_final import final_connector
+from mail.provider import Ready, at_once
 
 if TYPE_CHECKING:
-    from aiohttp import ClientSession
+    from aiohttp import ClientSession, TCPConnector
 
 ANSWER_BYTES = 100 * 1024 * 1024
 """A longer answer is not read; a mail of 50 MB, the most that Gmail takes in, has 70 in base64."""
@@ -92,29 +94,31 @@ class Http:
         headers: Mapping[str, str] | None = None,
         content: bytes | None = None,
         is_final: bool = False,
+        ready: Ready = at_once,
         length: int = 0,
     ) -> Answer:
         """One request; redirects are not followed. Of a body, no more than ``length`` is read.
 
         Raises Transient when no whole answer came, Misconfigured when the certificate is wrong.
-        ``is_final``: what is asked for must not happen twice. Then a failure after the connection
-        was made is Ambiguous, and no kept connection is used, for the server may just close it.
+        ``is_final``: what is asked for must not happen twice; ``ready`` is awaited when the
+        connection is there. A failure after that is Ambiguous, and no kept connection is used, for
+        the server may just close it.
         """
         request = _Request(method, url, parameters, headers, content)
         with _translated(urlsplit(url).hostname or url, is_final):
             if is_final:
-                async with self._opened(is_kept=False) as session:
+                async with self._opened(final_connector(ready)) as session:
                     return await _exchanged(session, request, length)
             if self._session is None:
-                self._session = self._opened(is_kept=True)
+                self._session = self._opened()
             return await _exchanged(self._session, request, length)
 
-    def _opened(self, is_kept: bool) -> ClientSession:
+    def _opened(self, connector: TCPConnector | None = None) -> ClientSession:
         from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
         limits = ClientTimeout(total=self._timeout, connect=None, sock_connect=CONNECT_SECONDS)
-        connector = TCPConnector(limit=CONNECTIONS, force_close=not is_kept)
-        return ClientSession(timeout=limits, connector=connector, cookie_jar=DummyCookieJar())
+        line = connector or TCPConnector(limit=CONNECTIONS)
+        return ClientSession(timeout=limits, connector=line, cookie_jar=DummyCookieJar())
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from mail.imap_seat import Occupied, Seats
 from mail.imap_sent import SentFolder
 from mail.imap_wire import encode_folder
 from mail.place import Found, Place
-from mail.provider import NOWHERE, PAGE_BYTES, Arrival, Origin, Page
+from mail.provider import NOWHERE, PAGE_BYTES, Arrival, Origin, Page, Ready, at_once
 from mail.smtp import SmtpSender
 
 log = logging.getLogger(__name__)
@@ -77,9 +77,14 @@ class ImapProvider:
             return False
 
     async def send(
-        self, mime: bytes, sender: str, recipients: Sequence[str], origin: Origin = NOWHERE
+        self,
+        mime: bytes,
+        sender: str,
+        recipients: Sequence[str],
+        origin: Origin = NOWHERE,
+        ready: Ready = at_once,
     ) -> None:
-        await self._sender.send(mime, sender, recipients)
+        await self._sender.send(mime, sender, recipients, ready)
         await failpoint("mail.accepted")
         try:
             await self._reading.use(lambda client: self._sent.keep(client, mime))

@@ -17,7 +17,7 @@ from desk.errors import Ambiguous, Misconfigured
 from desk.ports import Clock, SystemClock
 from mail.maildir_folder import FOLDERS, MaildirFolder, entries, mail_key, translated
 from mail.place import Place
-from mail.provider import NOWHERE, PAGE_BYTES, Origin, Page, message_id_of
+from mail.provider import NOWHERE, PAGE_BYTES, Origin, Page, Ready, at_once, message_id_of
 
 HEAD_BYTES = 64 * 1024
 INBOX, SENT = "INBOX", ".Sent"
@@ -75,8 +75,14 @@ class MaildirProvider:
             await asyncio.sleep(min(left, self._poll))
 
     async def send(
-        self, mime: bytes, sender: str, recipients: Sequence[str], origin: Origin = NOWHERE
+        self,
+        mime: bytes,
+        sender: str,
+        recipients: Sequence[str],
+        origin: Origin = NOWHERE,
+        ready: Ready = at_once,
     ) -> None:
+        await ready()
         await asyncio.to_thread(_file_sent, self._root / SENT, mime)
 
     async def find_sent(self, message_id: str) -> bool:

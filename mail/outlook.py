@@ -28,6 +28,8 @@ from mail.provider import (
     Arrival,
     Origin,
     Page,
+    Ready,
+    at_once,
     never_handed_over,
 )
 from mail.quota import GRAPH
@@ -122,9 +124,14 @@ class OutlookProvider:
         return False
 
     async def send(
-        self, mime: bytes, sender: str, recipients: Sequence[str], origin: Origin = NOWHERE
+        self,
+        mime: bytes,
+        sender: str,
+        recipients: Sequence[str],
+        origin: Origin = NOWHERE,
+        ready: Ready = at_once,
     ) -> None:
-        await self._outbox.send(mime, recipients, origin)
+        await self._outbox.send(mime, recipients, origin, ready)
 
     async def find_sent(self, message_id: str) -> bool:
         return await self._outbox.has_sent(message_id)

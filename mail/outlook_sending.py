@@ -15,7 +15,7 @@ from urllib.parse import quote
 from desk.errors import Ambiguous, DeskError, Permanent, Transient
 from mail.graph import Gone, Graph, Record
 from mail.outlook_files import Files, parted
-from mail.provider import Origin, message_id_of
+from mail.provider import Origin, Ready, at_once, message_id_of
 
 log = logging.getLogger(__name__)
 
@@ -31,14 +31,20 @@ class Outbox:
         self._looks = looks
         self._files = Files(graph)
 
-    async def send(self, mime: bytes, recipients: Sequence[str], origin: Origin) -> None:
+    async def send(
+        self,
+        mime: bytes,
+        recipients: Sequence[str],
+        origin: Origin,
+        ready: Ready = at_once,
+    ) -> None:
         """As ``Provider.send`` says. A repeat of a mail that has left changes nothing."""
         message_id = message_id_of(mime)
         if await self._was_sent_before(message_id):
             return
         draft = await self._drafted(mime, message_id, recipients, origin)
         try:
-            await self._graph.create(f"{_path(draft)}/send")
+            await self._graph.create(f"{_path(draft)}/send", ready=ready)
         except Ambiguous as error:
             await self._settle(draft, message_id, error)
         except DeskError:

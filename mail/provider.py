@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from email.parser import BytesHeaderParser
@@ -52,6 +52,13 @@ class Origin:
 
 NOWHERE = Origin()
 
+Ready = Callable[[], Awaitable[None]]
+"""Awaited when all is prepared, right before a mail can leave; what it raises stops that."""
+
+
+async def at_once() -> None:
+    """Nothing more is to be asked."""
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -86,12 +93,18 @@ class Provider(Protocol):
         ...
 
     async def send(
-        self, mime: bytes, sender: str, recipients: Sequence[str], origin: Origin = NOWHERE
+        self,
+        mime: bytes,
+        sender: str,
+        recipients: Sequence[str],
+        origin: Origin = NOWHERE,
+        ready: Ready = at_once,
     ) -> None:
         """Hand a mail over; returning means that it was accepted for every recipient.
 
         Raises Transient when nothing was handed over, Permanent when it was refused (with the
-        other side's words), Ambiguous when it may have left.
+        other side's words), Ambiguous when it may have left; and what ``ready`` raises, when
+        nothing was handed over either.
         """
         ...
 

@@ -14,7 +14,7 @@ from random import SystemRandom
 from typing import TypeVar
 
 from desk.breaker import Breaker
-from desk.errors import DeskError, Permanent, Throttled, Transient
+from desk.errors import DeskError, Permanent, Refused, Throttled, Transient
 from desk.ports import Clock, Limits
 from mail.bucket import LocalLimits
 
@@ -153,6 +153,8 @@ class Quota:
                 return self.breaker.dropped
             case Permanent():
                 return self.breaker.succeeded  # it works, and does not want this
+            case Refused():
+                return self.breaker.dropped  # nothing was asked after all
             case _:
                 return self.breaker.failed
 

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from desk.errors import Misconfigured
-from mail.provider import NOWHERE, Origin, Page, Provider
+from mail.provider import NOWHERE, Origin, Page, Provider, Ready, at_once
 
 Open = Callable[[], AbstractAsyncContextManager[Provider]]
 
@@ -68,10 +68,15 @@ class ReopeningMailbox:
             return await provider.wait(seconds)
 
     async def send(
-        self, mime: bytes, sender: str, recipients: Sequence[str], origin: Origin = NOWHERE
+        self,
+        mime: bytes,
+        sender: str,
+        recipients: Sequence[str],
+        origin: Origin = NOWHERE,
+        ready: Ready = at_once,
     ) -> None:
         async with self._used() as provider:
-            await provider.send(mime, sender, recipients, origin)
+            await provider.send(mime, sender, recipients, origin, ready)
 
     async def find_sent(self, message_id: str) -> bool:
         async with self._used() as provider:

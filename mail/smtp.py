@@ -18,6 +18,7 @@ from aiosmtplib import SMTP, SMTPResponse
 
 from desk.errors import Ambiguous, Misconfigured, Permanent, Transient
 from mail.bearer import Token
+from mail.provider import Ready, at_once
 
 Tls = Literal["none", "starttls", "tls"]
 
@@ -46,7 +47,9 @@ class SmtpSender:
     token: Token | None = field(default=None, repr=False)
     tls_context: ssl.SSLContext | None = field(default=None, repr=False)
 
-    async def send(self, mime: bytes, sender: str, recipients: Sequence[str]) -> None:
+    async def send(
+        self, mime: bytes, sender: str, recipients: Sequence[str], ready: Ready = at_once
+    ) -> None:
         """Returns when the server took the mail for every recipient, else nobody gets it.
 
         Raises Transient, Permanent, Misconfigured or Ambiguous as ``Provider.send`` says.
@@ -63,6 +66,7 @@ class SmtpSender:
             with self._before_the_body():
                 await self._envelope(smtp, body, sender, recipients)
                 await self._begin_body(smtp)
+            await ready()
             await self._body(smtp, body)
             with suppress(aiosmtplib.SMTPException, OSError):
                 await smtp.quit(timeout=min(self.timeout, 5))

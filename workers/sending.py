@@ -7,15 +7,16 @@ who may have died in between, so it is unknown; only the sent mail or a person c
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 
 from desk import files
 from desk.delivery import give_way
 from desk.email import Address, Mailbox
-from desk.errors import Ambiguous, Conflict, Permanent, Throttled, Transient
+from desk.errors import Ambiguous, Conflict, Permanent, Refused, Throttled, Transient
 from desk.failpoints import failpoint
 from desk.ids import MailboxId, ResponseId
 from desk.moves import Verb
@@ -27,6 +28,7 @@ from desk.store import Store
 from inference.sentences import MARK
 from mail.compose import compose, receiving_address
 from mail.provider import Origin, Provider
+from workers.fence import Fence
 from workers.sent_mail import SentMail
 
 MAX_TRIES = 8
@@ -101,29 +103,27 @@ class Sending:
         await failpoint("sending.approved")
         response = await self._move(response, Verb.SEND)
         await failpoint("sending.marked")
-        if await self._is_still_ours(response):
-            await self._hand_over(response, mailbox, letter)
-
-    async def _is_still_ours(self, response: Response) -> bool:
-        """A worker that was held up until its lease ended must not hand over any more: somebody
-        else has found the reply unknown, and a person may have sent it again."""
-        now = await self.store.response(response.id)
-        return (now.state, now.version) == (response.state, response.version)
+        await self._hand_over(response, mailbox, letter)
 
     async def _hand_over(self, response: Response, mailbox: Mailbox, letter: Letter) -> None:
         recipients = [a.address for a in (*response.envelope.to, *response.envelope.cc)]
-        provider = self.providers[mailbox.id]
+        provider, fence = self.providers[mailbox.id], Fence(self.store, response)
         try:
-            await provider.send(letter.mime, letter.sender, recipients, letter.origin)
+            await provider.send(letter.mime, letter.sender, recipients, letter.origin, fence)
+        except asyncio.CancelledError:  # this process ends, or its lease has ended
+            if not fence.is_passed:
+                with suppress(Refused, Transient):
+                    await self._move(response, Verb.DEFER)
+            raise
         except Ambiguous:
             await self._lose(response)
         except Transient as error:
-            await self._put_back(response, error)
+            await insist(partial(self._put_back, response, error))
         except Permanent as error:
-            await self._move(response, Verb.FAIL, {"failure": str(error)})
+            await insist(partial(self._move, response, Verb.FAIL, {"failure": str(error)}))
         else:
             await failpoint("sending.handed_over")
-            await self._note_delivery(response)
+            await insist(partial(self._sent_mail.note, response.id, response.message_id))
 
     async def _lose(self, response: Response) -> None:
         """From now on it is unknown; it is looked for at once."""
@@ -132,25 +132,17 @@ class Sending:
         await failpoint("sending.lost")
         await self._sent_mail.look_for(response)
 
-    async def _note_delivery(self, response: Response) -> None:
-        """It has left: a database that is away for a moment must not make it unknown."""
-        for _ in range(PATIENCE):
-            try:
-                return await self._sent_mail.note(response.id, response.message_id)
-            except Transient:
-                await asyncio.sleep(SKEW.total_seconds())
-        await self._sent_mail.note(response.id, response.message_id)
-
     async def _compose(self, response: Response) -> tuple[Mailbox, Letter]:
         """The marks of citations are for whoever approves; the customer has no list of sources.
         Other numbers in brackets are the reply's own."""
-        view = await self.store.view(response.ticket_id)
-        if view.mailbox.id not in self.providers:
-            raise Permanent(f"The mailbox {view.mailbox.name} is no longer in the settings")
+        ticket = await self.store.ticket(response.ticket_id)
+        mailbox = await self.store.mailbox(ticket.mailbox_id)
+        if mailbox.id not in self.providers:
+            raise Permanent(f"The mailbox {mailbox.name} is no longer in the settings")
         email = await self.store.email(response.email_id)
-        name = self.display_names.get(view.mailbox.name, "")
-        aliases = self.aliases.get(view.mailbox.name, ())
-        sender = Address(name, receiving_address(email.parsed, view.mailbox.address, aliases))
+        name = self.display_names.get(mailbox.name, "")
+        aliases = self.aliases.get(mailbox.name, ())
+        sender = Address(name, receiving_address(email.parsed, mailbox.address, aliases))
         cited = {citation.n for citation in response.draft.citations}
         text = MARK.sub(
             lambda mark: "" if int(mark[1]) in cited else mark[0], response.envelope.text
@@ -158,10 +150,10 @@ class Sending:
         content = replace(response.envelope, text=text)
         now = self.store.clock.now()
         attached = await files.read(self.store, response)
-        ending = self.signatures.get(view.mailbox.name, Signature())
+        ending = self.signatures.get(mailbox.name, Signature())
         mime = compose(content, email.parsed, sender, response.message_id, now, attached, ending)
         origin = Origin(email.key, email.thread)
-        return view.mailbox, Letter(mime, sender.address, origin)
+        return mailbox, Letter(mime, sender.address, origin)
 
     async def _put_back(self, response: Response, error: Transient) -> None:
         """Nothing was handed over: later again. After many tries a person decides. The record says
@@ -189,3 +181,16 @@ class Sending:
             moved = await change.move_response(response, verb, changes)
         await self._sent_mail.show(moved)
         return moved
+
+
+async def insist(note: Callable[[], Awaitable[object]]) -> None:
+    """What became of a mail is known now: a database that is away for a moment must not make it
+    unknown."""
+    for _ in range(PATIENCE):
+        try:
+            await note()
+        except Transient:
+            await asyncio.sleep(SKEW.total_seconds())
+        else:
+            return
+    await note()

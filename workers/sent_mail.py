@@ -90,10 +90,11 @@ class SentMail:
         await self.put(replace(response, send_after=later))
 
     async def holds(self, response: Response, message_id: str) -> bool:
-        view = await self.store.view(response.ticket_id)
-        provider = self.providers.get(view.mailbox.id)
+        ticket = await self.store.ticket(response.ticket_id)
+        provider = self.providers.get(ticket.mailbox_id)
         if provider is None:
-            raise Transient(f"The mailbox {view.mailbox.name} is no longer in the settings")
+            name = (await self.store.mailbox(ticket.mailbox_id)).name
+            raise Transient(f"The mailbox {name} is no longer in the settings")
         return await provider.find_sent(message_id)
 
     async def note(self, id: ResponseId, message_id: str) -> None:

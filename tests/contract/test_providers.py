@@ -13,10 +13,11 @@ from pathlib import Path
 
 import pytest
 
+from desk.errors import Conflict
 from mail.imap import ImapProvider
 from mail.imap_account import ImapAccount
 from mail.maildir import MaildirProvider, deliver
-from mail.provider import Arrival, Provider
+from mail.provider import NOWHERE, Arrival, Provider
 from mail.smtp import SmtpSender
 from tests.doubles.dovecot import PASSWORD, dovecot
 from tests.doubles.google import gmail_account, gmail_provider
@@ -255,3 +256,19 @@ async def test_what_was_sent_before_the_mailbox_was_connected_does_not_come(
         await provider.send(mail(8, CUSTOMER), "alice@example.org", [CUSTOMER])
         [sent] = (await provider.fetch(checkpoint)).arrivals
         assert (sent.is_sent, numbers([sent])) == (True, [8])
+
+
+async def test_what_may_not_leave_at_the_last_moment_does_not_leave(mailbox: Mailbox) -> None:
+    asked = []
+
+    async def not_any_more() -> None:
+        asked.append(1)
+        raise Conflict("Somebody else took it over")
+
+    reply = mail(7, CUSTOMER)
+    with pytest.raises(Conflict):
+        await mailbox.provider.send(reply, "alice@example.org", [CUSTOMER], NOWHERE, not_any_more)
+    assert asked == [1]
+    assert not await mailbox.provider.find_sent("<7@example.org>")
+    await mailbox.provider.send(reply, "alice@example.org", [CUSTOMER])
+    assert await mailbox.provider.find_sent("<7@example.org>")

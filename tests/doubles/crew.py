@@ -36,7 +36,7 @@ from desk.vault import open_vault
 from inference.ladder import Question
 from inference.redact import Redacted
 from mail.maildir import MaildirProvider
-from mail.provider import NOWHERE, Origin, Page
+from mail.provider import NOWHERE, Origin, Page, Ready, at_once
 from mail.smtp import SmtpSender
 from tests.doubles.desk import job, review
 from tests.doubles.mailbox import parse_here
@@ -97,9 +97,14 @@ class PostOffice:
         return await self._maildir.wait(seconds)
 
     async def send(
-        self, mime: bytes, sender: str, recipients: Sequence[str], origin: Origin = NOWHERE
+        self,
+        mime: bytes,
+        sender: str,
+        recipients: Sequence[str],
+        origin: Origin = NOWHERE,
+        ready: Ready = at_once,
     ) -> None:
-        await self._smtp.send(mime, sender, recipients)
+        await self._smtp.send(mime, sender, recipients, ready)
         await failpoint("mail.accepted")
         await self._maildir.send(mime, sender, recipients, origin)
 
@@ -253,6 +258,13 @@ class Worker:
     @property
     def was_killed(self) -> bool:
         return self._process.exitcode == -signal.SIGKILL
+
+    def freeze(self) -> None:
+        """As a stopped machine does: it comes to nothing, and does not know."""
+        os.kill(self._process.pid or 0, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        os.kill(self._process.pid or 0, signal.SIGCONT)
 
     def kill(self) -> None:
         self._process.kill()

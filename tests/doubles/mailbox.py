@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from desk.email import Address, ParsedEmail
 from desk.errors import DeskError
 from mail.parse import parse
-from mail.provider import NOWHERE, Arrival, Origin, Page, message_id_of
+from mail.provider import NOWHERE, Arrival, Origin, Page, Ready, at_once, message_id_of
 from tests.doubles.desk import START
 
 
@@ -38,8 +38,14 @@ class ScriptedMailbox:
         return False
 
     async def send(
-        self, mime: bytes, sender: str, recipients: Sequence[str], origin: Origin = NOWHERE
+        self,
+        mime: bytes,
+        sender: str,
+        recipients: Sequence[str],
+        origin: Origin = NOWHERE,
+        ready: Ready = at_once,
     ) -> None:
+        await ready()
         self.origins.append(origin)
         failure = self.failures.pop(0) if self.failures else None
         if failure is None or self.keeps:

@@ -28,6 +28,8 @@ class Smtpd:
     logins: list[str] = field(default_factory=list)
     tokens: Container[str] = field(default_factory=set)  # that are good
     fates: Fates | None = None  # decides instead of the answers above
+    begun: int = 0  # times that we said to go on with the body
+    ended: int = 0  # connections
 
     async def handle_MAIL(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
@@ -91,6 +93,10 @@ class ScriptedSMTP(SMTP):
     script: Smtpd
     fate = Fate.TAKEN
 
+    def connection_lost(self, error: Exception | None) -> None:
+        self.script.ended += 1
+        super().connection_lost(error)
+
     async def auth_XOAUTH2(self, server: SMTP, words: list[str]) -> AuthResult:
         """https://developers.google.com/gmail/imap/xoauth2-protocol#smtp_protocol_exchange"""
         said = base64.b64decode(words[1]).decode()
@@ -104,6 +110,7 @@ class ScriptedSMTP(SMTP):
         if self.script.data == "drop" or self.fate is Fate.DATA_DROPPED:
             hang_up(self)
         elif self.script.data.startswith("354"):
+            self.script.begun += 1
             await super().smtp_DATA(arg)
         else:
             await self.push(self.script.data)
