@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from cli import parts
@@ -28,15 +28,17 @@ from mail.parse_pool import ParsePool
 from mail.provider import Provider
 from workers.drafting import Drafting
 from workers.intake import Intake
+from workers.lanes import BatchHandler, Handler, Service
 from workers.limits import RedisLimits
 from workers.overload import Overload
 from workers.queue import RedisQueue
 from workers.redis_server import RedisServer
-from workers.runner import BatchHandler, Handler, Runner, Service
+from workers.runner import Runner
 from workers.schedule import Tick, run_schedule
 from workers.sending import Sending
 from workers.sweep import Sweep
 from workers.triage import Triage
+from workers.trials import Trials
 from workers.watch import Watch
 
 Announce = Callable[[str], None]
@@ -54,9 +56,10 @@ class Desk:
     limits: RedisLimits
     mailboxes: Mailboxes
     metrics: Metrics
+    trials: Trials = field(default_factory=Trials)
 
     def runner(self, services: Mapping[Step, Service]) -> Runner:
-        return Runner(self.queue, services, parts.Grave(self.store))
+        return Runner(self.queue, services, parts.Grave(self.store), trials=self.trials)
 
     def service(
         self,

@@ -27,7 +27,8 @@ logger = structlog.get_logger()
 class Claim:
     """The right to run ``job`` until its lease of ``lease`` seconds ends.
 
-    ``tries`` counts the failed runs before this one, ``lost`` the runs whose lease was lost.
+    ``tries`` counts the failed runs before this one, ``lost`` the runs whose lease was lost, and
+    ``alone`` those of the lost ones beside which nothing else ran.
     """
 
     job: str
@@ -36,6 +37,7 @@ class Claim:
     score: float
     tries: int
     lost: int
+    alone: int
     lease: float
 
 
@@ -136,9 +138,10 @@ class RedisQueue(Scripts):
                 float(score),
                 int(tries),
                 int(lost),
+                int(alone),
                 lease_seconds,
             )
-            for job, score, tries, lost in rows
+            for job, score, tries, lost, alone in rows
         ]
 
     async def renew(self, claims: Collection[Claim]) -> set[Claim]:
@@ -146,6 +149,11 @@ class RedisQueue(Scripts):
         args = [arg for claim in claims for arg in (claim.job, claim.token, _ms(claim.lease))]
         held = await self.run("renew", *args)
         return {claim for claim, holds in zip(claims, held, strict=True) if not holds}
+
+    async def isolate(self, claim: Claim) -> bool:
+        """Nothing runs beside the job from now on: if its lease is lost, that is held against it
+        alone. False when it was lost before."""
+        return bool(await self.run("isolate", claim.job, claim.token))
 
     async def ack(self, claim: Claim) -> bool:
         """The job is done. False, as everywhere below, when the lease was lost before."""

@@ -7,10 +7,8 @@ a part that dies takes the process down instead of leaving one that only looks a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import cast
 
 import structlog
 
@@ -18,77 +16,19 @@ from desk.errors import Transient
 from desk.failpoints import failpoint
 from desk.steps import Failure, Step
 from workers.failure import backoff, caught
+from workers.lanes import Call, Lane, Service, batches, lanes_of
 from workers.queue import Claim, RedisQueue
 from workers.settle import LAST_WORDS, DeadLetters, Settlement
-
-Handler = Callable[[int], Awaitable[None]]
-BatchHandler = Callable[[Sequence[int]], Awaitable[Mapping[int, Exception]]]
+from workers.trials import Trials
 
 _IDLE = 2.0  # seconds on the bell before looking again: a worker may die with its ring unanswered
 _AWAY = 1.0  # longest pause between two questions to a Redis that is away
 _MOST = 16  # jobs a claim, or one batch: whoever takes more keeps them from the other workers
 _SUSPECT = 0.25  # seconds until a job that may be poison is looked at again
+_QUIET = 20.0  # seconds that a suspect waits for the others to end
+_HOPELESS = 10  # leases: whoever lost so many is given up, whoever else was there
 
 logger = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """How a step is served: ``slots`` calls at once of ``batch`` jobs each; of these slots,
-    ``reserved`` are kept free for urgent jobs.
-
-    With ``batch`` above 1 the handler takes ids and returns those that failed. A call that takes
-    longer than ``limit`` seconds is cancelled and costs a try; None for calls that may wait.
-    ``is_patient``: what is Transient is tried for as long as the other side is away.
-    """
-
-    handler: Handler | BatchHandler
-    slots: int = 4
-    batch: int = 1
-    lease: float = 30.0
-    limit: float | None = 600.0
-    is_patient: bool = False
-    reserved: int = 0
-
-    async def run(self, ids: Sequence[int]) -> Mapping[int, Exception]:
-        # the casts: ``batch`` says which of the two it is, and types cannot
-        async with asyncio.timeout(self.limit):
-            if self.batch > 1:
-                return await cast(BatchHandler, self.handler)(ids)
-            await cast(Handler, self.handler)(ids[0])
-            return {}
-
-
-class _Lane:
-    """The slots of a step that take any job, or those that take urgent ones alone."""
-
-    def __init__(self, step: Step, service: Service, slots: int, *, only_urgent: bool) -> None:
-        self.step, self.service, self.only_urgent = step, service, only_urgent
-        self.slots = self.free = slots
-        self.asked = 0.0  # when it last asked for jobs
-        self._freed = asyncio.Event()
-
-    async def take(self) -> int:
-        """Take all free slots, at least one; returns how many."""
-        while not self.free:
-            self._freed.clear()
-            await self._freed.wait()
-        taken, self.free = self.free, 0
-        return taken
-
-    def give(self, slots: int = 1) -> None:
-        self.free += slots
-        self._freed.set()
-
-
-@dataclass(eq=False, slots=True)
-class _Call:
-    """A handler's call under way, and the claims it still answers for."""
-
-    lane: _Lane
-    claims: list[Claim]
-    task: asyncio.Task[None] | None = None
-    settling: bool = False
 
 
 class Runner:
@@ -105,15 +45,18 @@ class Runner:
         grace: float = 3.0,
         stall: float = 60.0,
         delay: Callable[[int], float] = backoff,
+        trials: Trials | None = None,
     ) -> None:
-        """``tries`` runs or ``losses`` lost leases kill a job; running jobs get ``grace`` seconds
-        at the end; a step with free slots that has not asked for jobs for ``stall`` seconds is
-        stuck; ``delay`` says how long to wait after so many failed tries."""
+        """``tries`` runs kill a job, and ``losses`` lost leases, one of them when nothing ran
+        beside it, for which all runners of a process share ``trials``; running jobs get ``grace``
+        seconds at the end; a step with free slots that has not asked for jobs for ``stall``
+        seconds is stuck; ``delay`` says how long to wait after so many failed tries."""
         self._queue, self._services = queue, dict(services)
         self._settlement = Settlement(queue, dead, tries, delay)
         self._losses, self._grace, self._stall = losses, grace, stall
-        self._lanes: list[_Lane] = []
-        self._calls: set[_Call] = set()
+        self._trials = trials or Trials()
+        self._lanes: list[Lane] = []
+        self._calls: set[Call] = set()
         self._stopping = asyncio.Event()
 
     def stop(self) -> None:
@@ -121,7 +64,7 @@ class Runner:
         self._stopping.set()
 
     async def run(self) -> None:
-        self._lanes = [lane for item in self._services.items() for lane in _lanes(*item)]
+        self._lanes = [lane for item in self._services.items() for lane in lanes_of(*item)]
         try:
             async with asyncio.TaskGroup() as group:
                 loops = [group.create_task(self._serve(group, lane)) for lane in self._lanes]
@@ -163,34 +106,51 @@ class Runner:
 
     # claiming
 
-    async def _serve(self, group: asyncio.TaskGroup, lane: _Lane) -> None:
+    async def _serve(self, group: asyncio.TaskGroup, lane: Lane) -> None:
         is_short = False
         while True:
             free = await lane.take()
             wanted = min(free * lane.service.batch, max(_MOST, lane.service.batch))
             claims = await self._claim(lane, wanted, is_short)
             is_short = len(claims) < wanted  # what is left, if any, is for others first
-            if suspects := self._suspects(claims):
-                claims = [claim for claim in claims if claim not in suspects]
-                group.create_task(self._settlement.put_back(suspects, _SUSPECT))
-            batches = _batches(claims, lane.service.batch)
-            for batch in batches[:free]:
-                call = _Call(lane, batch)
-                self._calls.add(call)
-                call.task = group.create_task(self._attend(call))
-            if extra := [claim for batch in batches[free:] for claim in batch]:
-                group.create_task(self._settlement.put_back(extra))
-            if free > len(batches):
-                lane.give(free - len(batches))
+            calls = self._chosen(claims, lane.service.batch)[:free]
+            for batch in calls:
+                self._start(group, Call(lane, batch))
+            taken = {claim for batch in calls for claim in batch}
+            if extra := [claim for claim in claims if claim not in taken]:
+                group.create_task(self._put_back(extra))
+            if free > len(calls):
+                lane.give(free - len(calls))
 
-    async def _claim(self, lane: _Lane, wanted: int, is_short: bool) -> list[Claim]:
+    def _chosen(self, claims: Sequence[Claim], size: int) -> list[list[Claim]]:
+        """What each call gets. With a suspect nothing else starts."""
+        if self._trials.is_on:
+            return []
+        suspect = next((claim for claim in claims if self._is_suspect(claim)), None)
+        return batches(claims, size) if suspect is None else [[suspect]]
+
+    def _start(self, group: asyncio.TaskGroup, call: Call) -> None:
+        self._calls.add(call)
+        call.task = group.create_task(self._attend(call))
+        is_trial = self._is_suspect(call.claims[0])
+        (self._trials.begin if is_trial else self._trials.join)(call.task)
+
+    async def _put_back(self, claims: Sequence[Claim]) -> None:
+        """Other suspects a little later, so that they do not come straight back."""
+        suspects = [claim for claim in claims if self._is_suspect(claim)]
+        await self._settlement.put_back(suspects, _SUSPECT)
+        await self._settlement.put_back([claim for claim in claims if claim not in suspects])
+
+    async def _claim(self, lane: Lane, wanted: int, is_short: bool) -> list[Claim]:
         """Jobs as soon as there are some; Redis may be away meanwhile."""
         pause = 0.05
         while True:
-            lane.asked = asyncio.get_running_loop().time()
+            await self._trials.over()
+            lane.note_asking()
             try:
                 if is_short:
                     await self._queue.wait(lane.step, _IDLE, only_urgent=lane.only_urgent)
+                    await self._trials.over()
                 if claims := await self._claim_now(lane, wanted):
                     return claims
                 self._settlement.report(None)
@@ -202,7 +162,7 @@ class Runner:
                 with suppress(Transient):
                     await self._renew()  # before anybody reaps what we still run
 
-    async def _claim_now(self, lane: _Lane, n: int) -> list[Claim]:
+    async def _claim_now(self, lane: Lane, n: int) -> list[Claim]:
         lease, only_urgent = lane.service.lease, lane.only_urgent
         asking = asyncio.ensure_future(
             self._queue.claim(lane.step, n, lease, only_urgent=only_urgent)
@@ -216,22 +176,23 @@ class Runner:
                         await self._queue.release(claim)
             raise
 
-    def _suspects(self, claims: Sequence[Claim]) -> list[Claim]:
-        """Of the jobs that were lost so often that they may be what kills workers, one runs at a
-        time: or each would take the others with it."""
-        last = self._losses - 1
-        suspects = [claim for claim in claims if claim.lost == last]
-        is_one_there = any(claim.lost == last for call in self._calls for claim in call.claims)
-        return suspects if is_one_there else suspects[1:]
+    def _is_suspect(self, claim: Claim) -> bool:
+        """One more lost lease, and it may be what kills workers."""
+        return claim.lost >= self._losses - 1 and not self._is_poison(claim)
+
+    def _is_poison(self, claim: Claim) -> bool:
+        is_guilty = claim.lost >= self._losses and claim.alone > 0
+        return is_guilty or claim.lost >= max(_HOPELESS, self._losses)
 
     # running
 
-    async def _attend(self, call: _Call) -> None:
+    async def _attend(self, call: Call) -> None:
         step, service = call.lane.step, call.lane.service
         structlog.contextvars.bind_contextvars(step=step, ids=[c.id for c in call.claims])
         try:
             await self._bury_poison(call)
             if call.claims:
+                await self._isolate(call.claims[0])
                 ids = [claim.id for claim in call.claims]
                 await failpoint("job.claimed")
                 outcome = await caught(service.run(ids))
@@ -244,12 +205,19 @@ class Runner:
             await self._settlement.put_back(call.claims)
         finally:
             self._calls.discard(call)
-            call.lane.asked = asyncio.get_running_loop().time()
+            call.lane.note_asking()
             call.lane.give()
 
-    async def _bury_poison(self, call: _Call) -> None:
-        for claim in [claim for claim in call.claims if claim.lost >= self._losses]:
+    async def _isolate(self, claim: Claim) -> None:
+        """A suspect waits until the others end: then its own end tells about it."""
+        if self._is_suspect(claim) and await self._trials.quiet(_QUIET):
+            await caught(self._queue.isolate(claim))
+
+    async def _bury_poison(self, call: Call) -> None:
+        for claim in [claim for claim in call.claims if self._is_poison(claim)]:
             reason = f"The worker died or lost its lease {claim.lost} times while it ran this."
+            if claim.alone:
+                reason += " Nothing else ran beside it there."
             call.claims.remove(claim)
             failure = Failure("LeaseLost", reason)
             await self._settlement.bury(call.lane.step, claim, failure, claim.tries)
@@ -288,24 +256,8 @@ class Runner:
                 continue
             for lane in self._lanes:
                 busy = sum(call.lane is lane for call in self._calls)
-                if now - lane.asked > self._stall and busy < lane.slots:
+                is_silent = now - lane.asked > self._stall and not self._trials.is_on
+                if is_silent and busy < lane.slots:
                     raise Transient(
                         f"The step {lane.step} has stopped asking for jobs; restart it."
                     )
-
-
-def _lanes(step: Step, service: Service) -> list[_Lane]:
-    """A step's slots for any job and those for urgent ones, of which at least one is for any."""
-    reserved = min(service.reserved, service.slots - 1)
-    lanes = [_Lane(step, service, service.slots - reserved, only_urgent=False)]
-    return [*lanes, _Lane(step, service, reserved, only_urgent=True)] if reserved > 0 else lanes
-
-
-def _batches(claims: Sequence[Claim], size: int) -> list[list[Claim]]:
-    """What each call gets. A job that failed before runs alone: it may take the others down."""
-    if size == 1:
-        return [[claim] for claim in claims]
-    fresh = [claim for claim in claims if not (claim.tries or claim.lost)]
-    alone = [[claim] for claim in claims if claim.tries or claim.lost]
-    batches = [fresh[start : start + size] for start in range(0, len(fresh), size)]
-    return sorted(batches + alone, key=lambda batch: batch[0].score)

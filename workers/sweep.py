@@ -55,10 +55,11 @@ class Sweep:
 
     async def __call__(self) -> int:
         """How many jobs the records ask for. What was given up waits for a person."""
-        given_up = await self.store.given_up()
+        unfinished = await self.store.unfinished()
+        given_up = await self.store.given_up()  # read last: one may be given up in between
         wanted = [
             job
-            for ticket, response in await self.store.unfinished()
+            for ticket, response in unfinished
             for job in jobs(ticket, response)
             if (job.step, job.id) not in given_up
         ]

@@ -20,8 +20,9 @@ from desk.rules import Job
 from desk.steps import Failure, Step
 from desk.store import Store
 from desk.vault import create_key_file, open_vault
+from workers.lanes import BatchHandler, Service
 from workers.queue import RedisQueue
-from workers.runner import BatchHandler, Runner, Service
+from workers.runner import Runner
 
 STEP = Step.TRIAGE
 GROUP = 50

@@ -50,8 +50,9 @@ from tests.doubles.teams import GROUP, Connector, TeamsUser, action, card_of, se
 from tests.scenario.conftest import door as door
 from tests.scenario.conftest import slack_emulator as slack_emulator
 from tests.scenario.test_console import button
+from workers.lanes import Service
 from workers.queue import RedisQueue
-from workers.runner import Runner, Service
+from workers.runner import Runner
 
 CLICKS = 100
 SLACK_WAITS = 3.0

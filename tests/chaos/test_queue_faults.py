@@ -77,6 +77,34 @@ async def test_those_who_ran_beside_poison_are_not_taken_for_it(yard: Yard) -> N
     assert yard.ledger.not_once() == []
 
 
+async def test_one_poison_job_among_fifty_is_the_only_one_given_up(yard: Yard) -> None:
+    yard.ledger.add([1], kind="poison")
+    yard.ledger.add(range(2, 52))
+    await yard.put(*range(1, 52))
+    supervisor = asyncio.create_task(restarted(yard, 2, slots=8, lease=0.5))
+    await yard.done(30)
+    supervisor.cancel()
+    restarts = await supervisor - 2  # the first two are no restarts
+    print(f"{restarts} restarts, {yard.ledger.extra_runs} extra runs")
+    assert yard.ledger.all("SELECT id FROM dead") == [(1,)]
+    assert yard.ledger.not_once() == []
+    assert restarts == 3
+
+
+async def test_jobs_under_way_at_many_deaths_of_others_are_done_in_the_end(yard: Yard) -> None:
+    """Six jobs that kill their worker, and long ones that are under way each time."""
+    yard.ledger.add(range(1, 7), kind="poison")
+    yard.ledger.add(range(7, 11), kind="slow")
+    yard.ledger.add(range(11, 51))
+    await yard.put(*range(1, 51))
+    supervisor = asyncio.create_task(restarted(yard, 2, slots=6, lease=0.3))
+    await yard.done(50)
+    supervisor.cancel()
+    print(f"{await supervisor - 2} restarts, {yard.ledger.extra_runs} extra runs")
+    assert yard.ledger.all("SELECT id FROM dead ORDER BY id") == [(id,) for id in range(1, 7)]
+    assert yard.ledger.not_once() == []
+
+
 async def test_junk_in_redis_stops_nobody(yard: Yard) -> None:
     async with redis.asyncio.Redis.from_url(yard.redis.url) as raw:
         for key in ("ready:triage", "ready:triage:urgent", "delayed", "lease"):

@@ -16,8 +16,9 @@ import structlog
 from desk.errors import Transient
 from desk.steps import Step
 from tests.chaos.ledger import Ledger
+from workers.lanes import Service
 from workers.queue import RedisQueue
-from workers.runner import Runner, Service
+from workers.runner import Runner
 from workers.sweep import Sweep
 
 

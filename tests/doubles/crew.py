@@ -42,8 +42,9 @@ from tests.doubles.desk import job, review
 from tests.doubles.mailbox import parse_here
 from workers.drafting import Drafter, Drafting
 from workers.intake import Intake
+from workers.lanes import Service
 from workers.queue import RedisQueue
-from workers.runner import Runner, Service
+from workers.runner import Runner
 from workers.sending import Sending
 from workers.sweep import Sweep
 from workers.triage import Triage

@@ -21,8 +21,9 @@ from desk.steps import Step
 from desk.store import Store
 from desk.ticket import TicketState
 from tests.doubles.desk import FastClock, Scene, job, mail, new_vault, received, scene
+from workers.lanes import Service
 from workers.queue import RedisQueue
-from workers.runner import Runner, Service
+from workers.runner import Runner
 from workers.sweep import Sweep
 
 MANY = 12

@@ -17,8 +17,9 @@ from tests.doubles.dovecot import dovecot
 from tests.doubles.imap_box import mail, provider
 from tests.scenario.test_runner import Dead
 from workers.intake import Intake
+from workers.lanes import Service
 from workers.queue import RedisQueue
-from workers.runner import Runner, Service
+from workers.runner import Runner
 
 
 async def parsed(content: bytes) -> ParsedEmail:

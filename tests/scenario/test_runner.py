@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import signal
 import time
@@ -21,8 +20,10 @@ from tests.doubles.redis import RealRedis
 from tests.doubles.redis import queue as queue
 from tests.doubles.redis import real_redis as real_redis
 from tests.doubles.redis import redis_session as redis_session
+from workers.lanes import Service
 from workers.queue import Claim, Depth, RedisQueue
-from workers.runner import Runner, Service
+from workers.runner import Runner
+from workers.trials import Trials
 
 TRIAGE, SHOW = Step.TRIAGE, Step.SHOW
 EMPTY = Depth(0, 0, 0, 0)
@@ -316,17 +317,57 @@ async def test_a_job_of_a_dead_worker_is_taken_over(queue: RedisQueue, dead: Dea
     assert 0.2 < time.monotonic() - start < 1
 
 
+async def lose(queue: RedisQueue, times: int, n: int = 1, *, is_alone: bool = False) -> None:
+    """Workers die that have these jobs in hand."""
+    for _ in range(times):
+        for claim in await queue.claim(TRIAGE, n, 0.02):
+            assert not is_alone or await queue.isolate(claim)
+        await asyncio.sleep(0.03)
+
+
 async def test_poison_is_buried_before_it_runs_again(queue: RedisQueue, dead: Dead) -> None:
     work = Work()
     await put(queue, 1)
-    for _ in range(3):
-        await queue.claim(TRIAGE, 1, 0.01)
-        await asyncio.sleep(0.02)
+    await lose(queue, 2)
+    await lose(queue, 1, is_alone=True)
     await put(queue, 2)
     await runner_of(queue, dead, Service(work)).drain()
     assert work.runs == [2]
     [(_, id, said, _)] = dead.letters
-    assert (id, "3 times" in said) == (1, True)
+    assert (id, "3 times" in said, "Nothing else" in said) == (1, True, True)
+
+
+async def test_whoever_never_ran_alone_is_not_taken_for_poison(
+    queue: RedisQueue, dead: Dead
+) -> None:
+    work = Work()
+    await put(queue, 1)
+    await lose(queue, 5)
+    await runner_of(queue, dead, Service(work)).drain()
+    assert work.ended == [1]
+    assert dead.letters == []
+
+
+async def test_after_ten_lost_leases_a_job_is_given_up_anyhow(
+    queue: RedisQueue, dead: Dead
+) -> None:
+    work = Work()
+    await put(queue, 1)
+    await lose(queue, 10)
+    await runner_of(queue, dead, Service(work)).drain()
+    assert work.runs == []
+    [(_, id, said, _)] = dead.letters
+    assert (id, "10 times" in said, "Nothing else" in said) == (1, True, False)
+
+
+async def test_what_was_held_against_a_job_is_forgotten_when_it_is_done(
+    queue: RedisQueue, dead: Dead, real_redis: RealRedis
+) -> None:
+    await put(queue, 1)
+    await lose(queue, 2, is_alone=True)
+    await runner_of(queue, dead, Service(Work())).drain()
+    for key in ("lost", "isolated", "alone"):
+        assert real_redis.ask(f"HLEN {{desk:q}}:{key}") == b":0", key
 
 
 async def test_a_batch_settles_each_of_its_jobs(queue: RedisQueue, dead: Dead) -> None:
@@ -554,20 +595,52 @@ async def test_a_short_queue_is_shared_by_those_who_are_idle(
     assert min(len(work.runs) for work in works) >= 2, [work.runs for work in works]
 
 
-async def test_of_those_who_may_be_poison_one_runs_at_a_time(queue: RedisQueue, dead: Dead) -> None:
-    work = Work(0.1)
+async def test_a_suspect_runs_with_nothing_beside_it(queue: RedisQueue, dead: Dead) -> None:
+    """Not even what another runner of the process serves."""
+    beside: dict[int, int] = {}
+
+    class Watched(Work):
+        async def __call__(self, id: int) -> None:
+            running = asyncio.create_task(super().__call__(id))
+            while not running.done():
+                beside[id] = max(beside.get(id, 0), work.now + shown.now)
+                await asyncio.sleep(0.005)
+
+    work, shown, trials = Watched(0.1), Work(0.05), Trials()
     await put(queue, *range(4))
-    for _ in range(2):
-        await queue.claim(TRIAGE, 4, 0.01)
-        await asyncio.sleep(0.02)
-    async with running(runner_of(queue, dead, Service(work, slots=8))):
+    await lose(queue, 2, 4)
+    steps = {TRIAGE: Service(work, slots=8), SHOW: Service(shown, slots=2)}
+    runners = [Runner(queue, {step: steps[step]}, dead, trials=trials) for step in steps]
+    async with running(runners[1]), running(runners[0]):
         await put(queue, *range(10, 14))
-        await until(lambda: len(work.ended) == 8)
-    most = max(sum(abs(at - other) < 0.09 for other in work.at) for at in work.at)
-    assert most <= 4 + 1 + 1, work.at
-    late = [at for at, id in zip(work.at, work.runs, strict=True) if id < 4]
-    assert all(later - earlier > 0.09 for earlier, later in itertools.pairwise(late))
+        await queue.put(*(job(SHOW, id, id) for id in range(20)))
+        await until(lambda: len(work.ended) == 8 and len(shown.ended) == 20)
+    assert [beside[id] for id in range(4)] == [1, 1, 1, 1]
+    assert max(beside.values()) > 1, "the others ran together"
     assert dead.letters == []
+
+
+async def test_a_suspect_that_waits_for_quiet_is_given_back_at_the_end(
+    queue: RedisQueue, dead: Dead
+) -> None:
+    work = Work(30)
+    await put(queue, 1)
+    await lose(queue, 2)
+    await queue.put(job(SHOW, 2, 2))
+    trials, held = Trials(), Work(30)
+    runners = [
+        Runner(queue, {step: Service(one)}, dead, grace=0.1, trials=trials)
+        for step, one in ((SHOW, held), (TRIAGE, work))
+    ]
+    async with running(runners[0]):
+        await until(lambda: held.runs == [2])
+        async with running(runners[1]):
+            await until(lambda: trials.is_on)
+            await asyncio.sleep(0.1)
+    assert work.runs == []
+    assert not trials.is_on
+    [entry] = await queue.listing(TRIAGE)
+    assert (entry.state, entry.tries, entry.lost) == ("ready", 0, 2)
 
 
 async def test_jobs_are_acknowledged_together(dead: Dead, real_redis: RealRedis) -> None:

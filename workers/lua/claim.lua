@@ -1,5 +1,6 @@
 -- ARGV: step, how many, lease (ms), token, 1 = urgent ones alone, who asks.
--- Returns bad members met, then id, score, tries and lost leases of each claimed job.
+-- Returns bad members met, then of each claimed job: id, score, tries, lost leases, and how many of
+-- these were lost with nothing beside it.
 local step, wanted, lease, token = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local only_urgent, worker = ARGV[5] == '1', ARGV[6]
 local now, bad, ready, urgent = steady_ms(), 0, ready_of(ARGV[1]), urgent_of(ARGV[1])
@@ -15,6 +16,10 @@ for _, id in ipairs(due(LEASE)) do
   local of = step_of(id)
   if of then
     redis.call('HINCRBY', LOST, id, 1)
+    local isolated = redis.call('HGET', ISOLATED, id)
+    if isolated and isolated == redis.call('HGET', TOKEN, id) then
+      redis.call('HINCRBY', ALONE, id, 1)
+    end
     redis.call('HDEL', TOKEN, id)
     redis.call('ZREM', AGAIN, id)
     place(id, of, 0, now)
@@ -68,10 +73,11 @@ end
 local claims = { bad }
 if #ids > 0 then
   local tries, lost = redis.call('HMGET', TRIES, unpack(ids)), redis.call('HMGET', LOST, unpack(ids))
+  local alone = redis.call('HMGET', ALONE, unpack(ids))
   for i, id in ipairs(ids) do
     redis.call('ZADD', LEASE, now + lease, id)
     redis.call('HSET', TOKEN, id, token)
-    claims[i + 1] = { id, scores[i], tries[i] or '0', lost[i] or '0' }
+    claims[i + 1] = { id, scores[i], tries[i] or '0', lost[i] or '0', alone[i] or '0' }
   end
 end
 

@@ -15,6 +15,7 @@ local function finish(id, step)
   elseif again then
     redis.call('HDEL', TRIES, id)
     redis.call('HDEL', LOST, id)
+    redis.call('HDEL', ALONE, id)
     place(id, step, tonumber(again), now)
   else
     forget(id)

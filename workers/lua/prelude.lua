@@ -5,6 +5,8 @@ local prefix = KEYS[1]
 local DELAYED, LEASE = prefix .. ':delayed', prefix .. ':lease'
 local JOB, TOKEN = prefix .. ':job', prefix .. ':token' -- id -> score; id -> fencing token
 local TRIES, LOST = prefix .. ':tries', prefix .. ':lost' -- id -> failed runs; id -> lost leases
+local ISOLATED = prefix .. ':isolated' -- id -> token under which nothing else runs beside it
+local ALONE = prefix .. ':alone' -- id -> leases lost like that
 local AGAIN = prefix .. ':again' -- running, and wanted once more: by not before
 local URGENT = prefix .. ':urgent' -- ids of jobs that may take a reserved slot
 
@@ -71,8 +73,9 @@ end
 local function place(id, step, not_before, now)
   if not_before > now then
     redis.call('ZADD', DELAYED, not_before, id)
-    if redis.call('ZRANGE', DELAYED, 0, 0)[1] == id then
-      ring(step) -- whoever waits must wake earlier now
+    if redis.call('ZRANGE', DELAYED, 0, 0)[1] == id then -- whoever waits must wake earlier now
+      ring(step)
+      ring(step .. ':urgent')
     end
   else
     rank(id, step, redis.call('HGET', JOB, id) or now)
@@ -80,7 +83,7 @@ local function place(id, step, not_before, now)
 end
 
 local function forget(id)
-  for _, key in ipairs({ JOB, TOKEN, TRIES, LOST }) do
+  for _, key in ipairs({ JOB, TOKEN, TRIES, LOST, ISOLATED, ALONE }) do
     redis.call('HDEL', key, id)
   end
   redis.call('ZREM', AGAIN, id)
