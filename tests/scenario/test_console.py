@@ -25,6 +25,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from bot.commands import Commands
 from bot.console.connect import NO_SESSION, SCRIPT, Console
 from bot.console.hub import LocalHub, RedisHub
+from bot.console.post import COALESCE
 from bot.console.session import Sessions
 from desk.actions import Actions
 from desk.errors import Misconfigured, Transient
@@ -452,6 +453,7 @@ async def test_the_ticket_that_was_opened_last_is_the_one_that_is_shown(slow_des
     async with slow_desk.page() as line:
         await line.open(first)
         await line.hear("mail", id=first)
+        await asyncio.sleep(2 * COALESCE)  # the page has been told all that there is
         store = held(slow_desk)
         for id in (first, other):
             await line.socket.send_json({"type": "open", "id": id})
