@@ -56,7 +56,8 @@ def state_of(view: TicketView, told: Escalation, clock: SlaClock) -> str:
     """Changes when an alert must be drawn anew."""
     if clock.ended_at is not None:
         return "over"
-    return f"seen by {told.acknowledged_by}, with {view.ticket.assignee}"
+    ticket = view.ticket
+    return f"seen by {told.acknowledged_by}, with {ticket.assignee}, until {ticket.snoozed_until}"
 
 
 def nudge(view: TicketView, told: Escalation, clock: SlaClock) -> str:

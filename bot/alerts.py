@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import structlog
 
 from bot.alert_card import alert_card, nudge, state_of
-from bot.card import Card
-from bot.chat import Chat, Gone
+from bot.card import Card, mark
+from bot.chat import Chat, Gone, looked_for
 from desk import access
 from desk.errors import DeskError, Permanent, Throttled, Transient
 from desk.failpoints import failpoint
@@ -154,10 +154,15 @@ class Alerts:
         if target.thread:
             text = nudge(view, noted, clock)
             is_loud = place_of(noted.rung) >= BREACH
-            await chat.tell(target.channel, text, target.thread, is_broadcast=is_loud)
+            if not (was_begun and await self._found(target, noted)):
+                sign = mark("alert", noted.id)
+                await chat.tell(
+                    target.channel, text, target.thread, is_broadcast=is_loud, mark=sign
+                )
+                await failpoint("alerts.nudged")
             await self._record(noted.id, target, message, "")
             return
-        if was_begun:  # somebody died between posting and noting it
+        if was_begun:
             message = await self._found(target, noted)
         if not message:
             people = await self._people(view)
@@ -168,12 +173,11 @@ class Alerts:
         await self._record(noted.id, target, message, state_of(view, noted, clock))
 
     async def _found(self, target: Target, noted: Escalation) -> str:
-        try:
-            chat = self.chats[target.network]
-            return await chat.find(target.channel, TicketId(-noted.id), noted.due_at)
-        except Permanent as error:
-            log.warning("alerts not looked through", network=target.network, error=str(error))
-            return ""
+        """By somebody who died between posting and noting it."""
+        chat, sign = self.chats[target.network], mark("alert", noted.id)
+        return await looked_for(
+            chat, target.network, target.channel, sign, noted.due_at, target.thread
+        )
 
     async def _record(self, id: int, target: Target, message: str, state: str) -> None:
         async with self.store.change() as change:

@@ -14,7 +14,7 @@ import structlog
 
 from bot.alerts import Alerts
 from bot.card import Card
-from bot.chat import Chat, Gone
+from bot.chat import Chat, Gone, looked_for
 from bot.reports import Reports
 from bot.ticket_card import ticket_card
 from desk.classification import Urgency
@@ -85,7 +85,8 @@ class Board:
             for route in routes
             if (route.network, route.channel) not in noted
         ]
-        await self._each([*drawings, partial(self._alerts().redraw, view)])
+        told = (partial(self._alerts().redraw, view), partial(self._reports().redraw, view))
+        await self._each([*drawings, *told])
         if view.ticket.shown_version != view.ticket.version:
             async with self.store.change() as change:
                 await change.record_shown(id, view.ticket.version)
@@ -126,11 +127,8 @@ class Board:
     async def _resume(self, view: TicketView, place: Place, card: Card, is_wanted: bool) -> None:
         """A post was begun and never noted: where it is, it is taken up, else it is posted."""
         id, chat = view.ticket.id, self.chats[place.network]
-        message = ""
-        try:
-            message = await chat.find(place.channel, id, view.ticket.created_at)
-        except Permanent as error:
-            log.warning("cards not looked through", network=place.network, error=str(error))
+        since = view.ticket.created_at
+        message = await looked_for(chat, place.network, place.channel, card.mark, since)
         if message:
             place = replace(place, message=message)
             await self.record(id, place)
@@ -171,11 +169,14 @@ class Board:
 
     async def report(self, id: int) -> None:
         """Tell the managers of urgent work that was given up; the step ``report``."""
-        await Reports(self.store, self.chats, self.managers, self._wait_for_turn)(id)
+        await self._reports()(id)
 
     async def alert(self, id: int) -> None:
         """Tell people of an escalation; the step ``alert``."""
         await self._alerts().tell(id)
+
+    def _reports(self) -> Reports:
+        return Reports(self.store, self.chats, self.managers, self._wait_for_turn)
 
     def _alerts(self) -> Alerts:
         places = [(route.network, route.channel) for route in self.managers]

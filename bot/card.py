@@ -49,7 +49,7 @@ class Button:
 @dataclass(frozen=True, slots=True)
 class Card:
     """One ticket. ``line`` is its notification: all that matters in one sentence. ``alert`` is the
-    escalation that the card tells of, 0 on the ticket's own."""
+    escalation and ``letter`` the dead letter that the card tells of, 0 on the ticket's own."""
 
     ticket_id: TicketId
     version: int
@@ -70,8 +70,20 @@ class Card:
     footer: str
     line: str
     alert: int = 0
+    letter: int = 0
 
     @property
-    def key(self) -> TicketId:
-        """By which a network finds it again: the ticket, or less than zero for an alert."""
-        return TicketId(-self.alert) if self.alert else self.ticket_id
+    def is_own(self) -> bool:
+        """The ticket's own card, and not one that tells of something about it."""
+        return not self.alert and not self.letter
+
+    @property
+    def mark(self) -> str:
+        """By which a network finds it again."""
+        if self.alert:
+            return mark("alert", self.alert)
+        return mark("report", self.letter) if self.letter else mark("ticket", self.ticket_id)
+
+
+def mark(what: str, id: int) -> str:
+    return f"{what} {id}"

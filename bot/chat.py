@@ -5,9 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Protocol
 
+import structlog
+
 from bot.card import Card
 from desk.errors import Permanent
-from desk.ids import TicketId
+from desk.places import Network
+
+log = structlog.get_logger()
 
 
 class Gone(Permanent):
@@ -21,9 +25,9 @@ class Chat(Protocol):
         """Post a card; the message's id on this network, to update it by."""
         ...
 
-    async def find(self, channel: str, ticket: TicketId, since: datetime) -> str:
-        """The message with this ticket's card that was posted since then; "" when there is none, or
-        when the network does not let us look."""
+    async def find(self, channel: str, mark: str, since: datetime, thread: str = "") -> str:
+        """The message with this mark that was posted since then, in the channel or below the
+        message ``thread``; "" when there is none, or when the network does not let us look."""
         ...
 
     async def update(self, channel: str, message: str, card: Card) -> None:
@@ -31,8 +35,25 @@ class Chat(Protocol):
         ...
 
     async def tell(
-        self, channel: str, text: str, thread: str = "", *, is_broadcast: bool = False
+        self,
+        channel: str,
+        text: str,
+        thread: str = "",
+        *,
+        is_broadcast: bool = False,
+        mark: str = "",
     ) -> None:
         """Say something without a card, below the message ``thread`` if there is one; there a
-        network may show it to the whole channel, too."""
+        network may show it to the whole channel, too. ``mark`` is what ``find`` finds it by."""
         ...
+
+
+async def looked_for(
+    chat: Chat, network: Network, channel: str, mark: str, since: datetime, thread: str = ""
+) -> str:
+    """What was posted by somebody who died before it was noted; "" also when nobody may look."""
+    try:
+        return await chat.find(channel, mark, since, thread)
+    except Permanent as error:
+        log.warning("messages not looked through", network=network, error=str(error))
+        return ""

@@ -60,6 +60,16 @@ async def read_of_tickets(
     return await _read(connection, vault, query.order_by(dead_letters.c.id))
 
 
+async def read_reported(
+    connection: AsyncConnection, vault: Vault, ticket: TicketId
+) -> list[DeadLetter]:
+    """The letters of a ticket that managers were told of, open or closed."""
+    query = select(dead_letters).where(
+        dead_letters.c.ticket_id == ticket, dead_letters.c.reported_at.is_not(None)
+    )
+    return await _read(connection, vault, query.order_by(dead_letters.c.id))
+
+
 async def count_open(connection: AsyncConnection) -> int:
     query = select(func.count()).where(dead_letters.c.is_open)
     return (await connection.scalar(query)) or 0

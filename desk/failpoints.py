@@ -44,6 +44,8 @@ POINTS: Mapping[str, str] = MappingProxyType(
         "board.recorded": "the place of a posted card is noted",
         "board.updated": "a card was drawn anew and that is not noted",
         "alerts.posted": "an alert was posted and that is not noted",
+        "alerts.nudged": "a thread was told of an alert and that is not noted",
+        "reports.posted": "a report of a dead letter was posted and that is not noted",
         "board.told": "managers were told of an escalation and that is not noted",
     }
 )

@@ -12,7 +12,7 @@ from desk.change import Change
 from desk.dead_letters import letter_of
 from desk.errors import Refused
 from desk.handing_on import hand_on
-from desk.ids import DeadLetterId, ResponseId, UserId
+from desk.ids import DeadLetterId, ResponseId, TicketId, UserId
 from desk.moves import TICKET_MOVES, Verb
 from desk.people import Role, User
 from desk.ports import Queue
@@ -21,6 +21,7 @@ from desk.rules import Job, jobs
 from desk.steps import DeadLetter, Ending, Step
 from desk.store import Store
 from desk.tables.jobs import dead_letters
+from desk.ticket import Ticket
 
 MAX_NOTE = 500
 
@@ -33,13 +34,14 @@ async def requeue(change: Change, id: DeadLetterId, note: str = "") -> DeadLette
     letter = await _closed(change, id, Ending.REQUEUED, note)
     if letter is None or letter.ticket_id is None:
         return letter
-    if letter.step not in (Step.TRIAGE, Step.DRAFTING):
-        return letter  # its record still asks for it
     ticket = await change.ticket(letter.ticket_id)
-    is_untouched = await change.live_response(ticket.id) is None
-    verb = Verb.REQUEUE if letter.step is Step.TRIAGE else Verb.REGENERATE
-    if (ticket.state, verb) in TICKET_MOVES and is_untouched:
-        await change.move_ticket(ticket, verb)
+    if letter.step in (Step.TRIAGE, Step.DRAFTING):
+        is_untouched = await change.live_response(ticket.id) is None
+        verb = Verb.REQUEUE if letter.step is Step.TRIAGE else Verb.REGENERATE
+        if (ticket.state, verb) in TICKET_MOVES and is_untouched:
+            await change.move_ticket(ticket, verb)
+    # of other steps the record still asks for it
+    await _let_people_see(change, letter, ticket, Verb.REQUEUE)
     return letter
 
 
@@ -48,15 +50,23 @@ async def discard(change: Change, id: DeadLetterId, note: str = "") -> DeadLette
     letter = await _closed(change, id, Ending.DISCARDED, note)
     if letter is None or letter.ticket_id is None:
         return letter
+    ticket = await change.ticket(letter.ticket_id)
     if letter.step is Step.SHOW:
         # in no channel, but in the queue, in the console and by command
-        ticket = await change.ticket(letter.ticket_id)
         await change.record_shown(ticket.id, ticket.version)
     elif letter.step is Step.ALERT:
         await change.make_moot(letter.target, "given up")
     elif letter.step is Step.SENDING:
         await _take_back(change, letter)
+    await _let_people_see(change, letter, ticket, Verb.DISCARD)
     return letter
+
+
+async def _let_people_see(change: Change, letter: DeadLetter, before: Ticket, verb: Verb) -> None:
+    """The cards are drawn anew, unless it is the drawing that was given up."""
+    ticket = await change.ticket(before.id)
+    if letter.step is not Step.SHOW and ticket.version == before.version:
+        await change.set_ticket(ticket, verb, {})
 
 
 async def _take_back(change: Change, letter: DeadLetter) -> None:
@@ -129,7 +139,10 @@ class LetterOffice:
 
     async def discard(self, user: User, id: int, note: str = "") -> DeadLetter:
         """It is not tried again. Refused as above."""
-        return await self._decide(user, id, note, discard)
+        letter = await self._decide(user, id, note, discard)
+        if letter.ticket_id is not None:
+            await hand_on(self.queue, *await self._of_ticket(letter.ticket_id))
+        return letter
 
     async def _decide(self, user: User, id: int, note: str, decision: Decision) -> DeadLetter:
         known = await self.letter(user, id)
@@ -150,11 +163,14 @@ class LetterOffice:
 
     async def _asked_for(self, letter: DeadLetter) -> Sequence[Job]:
         """What the records ask for now; a ticket may have moved on meanwhile."""
+        own = []
         if letter.step in (Step.INTAKE, Step.ALERT, Step.REPORT):
-            return [Job(letter.step, letter.target, 0.0, is_urgent=letter.step is not Step.INTAKE)]
-        if letter.ticket_id is None:
-            return []
-        view = await self.store.view(letter.ticket_id)
+            is_urgent = letter.step is not Step.INTAKE
+            own = [Job(letter.step, letter.target, 0.0, is_urgent=is_urgent)]
+        return [*own, *(await self._of_ticket(letter.ticket_id) if letter.ticket_id else ())]
+
+    async def _of_ticket(self, id: TicketId) -> Sequence[Job]:
+        view = await self.store.view(id)
         dead = await self.store.given_up()
         wanted = jobs(view.ticket, view.response)
         return [job for job in wanted if (job.step, job.id) not in dead]

@@ -188,6 +188,11 @@ class Store(Directory, Lateness):
         async with self.read() as connection:
             return await dead_letters.read_one(connection, self.vault, id)
 
+    async def reported(self, ticket: TicketId) -> list[DeadLetter]:
+        """What managers were told of a ticket, also when it was decided about since."""
+        async with self.read() as connection:
+            return await dead_letters.read_reported(connection, self.vault, ticket)
+
     async def unreported(self) -> list[int]:
         """Dead letters that managers are still to be told of."""
         async with self.read() as connection:

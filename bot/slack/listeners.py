@@ -13,8 +13,8 @@ from functools import partial
 
 import structlog
 
-from bot.alerts import alert_at
 from bot.commands import Commands
+from bot.messages import card_at
 from bot.once import Once
 from bot.slack.draw import Message, draw, draw_question, draw_reply, draw_text
 from bot.slack.follow import Follow
@@ -187,8 +187,7 @@ class Listeners:
         shown = 0
         while (view := await self.store.view(id)).ticket.version != shown:
             shown = view.ticket.version
-            alert = await alert_at(self.store, Network.SLACK, message, id)
-            card = alert or ticket_card(view, self.store.clock.now())
+            card = await card_at(self.store, Network.SLACK, message, view)
             await self.chat.update(channel, message, card)
 
     async def _view(self, user: User, carried: Carried) -> TicketView:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -91,10 +92,10 @@ def _seconds(headers: Mapping[str, str]) -> float:
     return float(found) if found.isdigit() else 30.0
 
 
-def mark(ticket: TicketId) -> Message:
-    """What nobody sees on a card, and we know it by
+def unseen(mark: str) -> Message:
+    """What nobody sees on a message, and we know it by
     (https://docs.slack.dev/messaging/message-metadata)."""
-    return {"event_type": "maildesk_card", "event_payload": {"ticket": ticket}}
+    return {"event_type": "maildesk_card", "event_payload": {"mark": mark}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +113,7 @@ class SlackChat:
                 channel=channel,
                 unfurl_links=False,
                 unfurl_media=False,
-                metadata=mark(card.key),
+                metadata=unseen(card.mark),
                 **draw(card, self.zone),
             )
         # a channel may be set by its name, but is updated by its id
@@ -120,21 +121,27 @@ class SlackChat:
         self._follow(message, card)
         return message
 
-    async def find(self, channel: str, ticket: TicketId, since: datetime) -> str:
-        """By the mark that we posted it with; the newest messages first, ``PAGES`` of them."""
+    async def find(self, channel: str, mark: str, since: datetime, thread: str = "") -> str:
+        """Among ``PAGES`` of messages."""
+        id, _, ts = thread.partition("|")
+        name = id or channel
+        read = (
+            partial(self.client.conversations_replies, channel=name, ts=ts)
+            if ts
+            else partial(self.client.conversations_history, channel=name)
+        )
         cursor = None
         for _ in range(PAGES):
             with translated(channel):
-                answer = await self.client.conversations_history(
-                    channel=channel,
+                answer = await read(
                     oldest=f"{since.timestamp():.6f}",
                     include_all_metadata=True,
                     limit=200,
                     cursor=cursor,
                 )
             for message in answer["messages"]:
-                if message.get("metadata") == mark(ticket):
-                    return f"{channel}|{message['ts']}"
+                if message.get("metadata") == unseen(mark):
+                    return f"{name}|{message['ts']}"
             cursor = (answer.get("response_metadata") or {}).get("next_cursor")
             if not cursor:
                 break
@@ -147,15 +154,23 @@ class SlackChat:
         self._follow(message, card)
 
     def _follow(self, message: str, card: Card) -> None:
-        """An alert has no mail in its thread: the ticket's card has."""
-        if not card.alert:
+        """The mail is in the thread of the ticket's own card."""
+        if card.is_own:
             self.shown(message, card.ticket_id)
 
     async def tell(
-        self, channel: str, text: str, thread: str = "", *, is_broadcast: bool = False
+        self,
+        channel: str,
+        text: str,
+        thread: str = "",
+        *,
+        is_broadcast: bool = False,
+        mark: str = "",
     ) -> None:
         id, _, ts = thread.partition("|")
         below: dict[str, Any] = {"thread_ts": ts, "reply_broadcast": is_broadcast} if ts else {}
+        if mark:
+            below["metadata"] = unseen(mark)
         words = mrkdwn(text)
         with translated(channel):
             await self.client.chat_postMessage(

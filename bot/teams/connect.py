@@ -11,11 +11,11 @@ import structlog
 from aiohttp import web
 
 from bot.adaptive import draw
-from bot.alerts import alert_at
 from bot.board import Board
 from bot.card import Card
 from bot.commands import VERBS, Commands, Reply, read_command
 from bot.identity import Identity, unlinked
+from bot.messages import card_at
 from bot.press import Press, read_press
 from bot.teams.draw import (
     Json,
@@ -30,7 +30,6 @@ from bot.teams.post import TeamsChat
 from bot.teams.pressed import Pressed, drawn, typed
 from bot.teams.read_action import Doing, Turn, read_turn
 from bot.teams.wire import TeamsWire
-from bot.ticket_card import ticket_card
 from desk import access
 from desk.action import Result
 from desk.actions import Actions
@@ -209,7 +208,7 @@ class Teams:
         pressed: Pressed = pressing.result() or Pressed(note=NOT_REACHED)
         if pressed.card is None:
             return text_answer(pressed.note, self._zone)
-        if not pressed.note and not pressed.card.alert:
+        if not pressed.note and pressed.card.is_own:
             self._begin(self._keep_up(turn, pressed.card))
         return card_answer(drawn(pressed, pressed.card))
 
@@ -241,13 +240,12 @@ class Teams:
         return Pressed(press, card, outcome.note, outcome.result is Result.CONFIRM)
 
     async def _card(self, turn: Turn, user: User, press: Press) -> Card | None:
-        """The ticket's, or that of the alert which was pressed."""
+        """The one that was pressed."""
         try:
             view = await access.ticket(self._store, user, press.ticket_id)
         except Refused:
             return None
-        alert = await alert_at(self._store, Network.TEAMS, turn.message, press.ticket_id)
-        return alert or ticket_card(view, self._store.clock.now())
+        return await card_at(self._store, Network.TEAMS, turn.message, view)
 
     async def _keep_up(self, turn: Turn, card: Card) -> None:
         """The board draws the cards it knows; the one that was pressed may be an older one."""

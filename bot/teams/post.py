@@ -13,7 +13,6 @@ from bot.teams.draw import Json, draw_card, draw_text
 from bot.teams.read_action import THREAD, Turn, channel_id, root
 from bot.teams.wire import TeamsWire
 from desk.errors import DeskError, Permanent
-from desk.ids import TicketId
 from desk.places import Network
 from desk.store import Store
 
@@ -36,7 +35,7 @@ class TeamsChat:
     async def post(self, channel: str, card: Card) -> str:
         return await self.wire.post(await self.reference(channel), draw_card(card))
 
-    async def find(self, channel: str, ticket: TicketId, since: datetime) -> str:
+    async def find(self, channel: str, mark: str, since: datetime, thread: str = "") -> str:
         """The connector hands no messages out; only Graph does, to who may read whole channels."""
         return ""
 
@@ -44,7 +43,13 @@ class TeamsChat:
         await self.wire.update(await self.reference(channel), message, draw_card(card))
 
     async def tell(
-        self, channel: str, text: str, thread: str = "", *, is_broadcast: bool = False
+        self,
+        channel: str,
+        text: str,
+        thread: str = "",
+        *,
+        is_broadcast: bool = False,
+        mark: str = "",
     ) -> None:
         """A reply below a card is seen by the whole channel anyway."""
         has_threads = channel_id(channel).startswith("19:") and "@thread" in channel_id(channel)

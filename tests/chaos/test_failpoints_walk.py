@@ -44,7 +44,7 @@ ROOT = Path(__file__).parent.parent.parent
 IS_FULL = os.environ.get("MAILDESK_CHAOS") == "full"
 SEED = int(os.environ.get("MAILDESK_SEED", "7"))
 AT_ONCE = 6
-ALERTS = {"alerts.posted", "board.told"}
+ALERTS = {"alerts.posted", "alerts.nudged", "board.told", "reports.posted"}
 """Not on a mail's way to its answer; an alert that is repeated is no harm (tests of the board)."""
 
 PASSINGS = {"change.committing": 9, "change.committed": 9, "job.claimed": 5, "job.ran": 5}

@@ -113,6 +113,30 @@ async def test_a_draft_that_was_given_up_is_written_after_all(any_store: Store) 
     assert (Step.DRAFTING, at.ticket.id) in at.queue.jobs
 
 
+@pytest.mark.parametrize("step", [Step.SENDING, Step.ALERT, Step.DRAFTING, Step.SHOW])
+@pytest.mark.parametrize("decision", ["requeue", "discard"])
+async def test_a_decision_is_drawn_on_the_cards(
+    any_store: Store, step: Step, decision: str
+) -> None:
+    at = await scene(any_store)
+    response = await at.response()
+    assert response is not None
+    targets = {Step.SENDING: response.id, Step.ALERT: await overdue(at)}
+    id = await buried(at, step, targets.get(step))
+    await shown(at)
+    office = LetterOffice(any_store, at.queue)
+    await (office.requeue if decision == "requeue" else office.discard)(at.omar, id)
+    assert ((Step.SHOW, at.ticket.id) in at.queue.jobs) == (step is not Step.SHOW)
+
+
+async def shown(at: Scene) -> None:
+    """The cards are as the records are."""
+    ticket = await at.store.ticket(at.ticket.id)
+    async with at.store.change() as change:
+        await change.record_shown(ticket.id, ticket.version)
+    at.queue.jobs.clear()
+
+
 async def test_what_has_moved_on_is_not_moved_back(any_store: Store) -> None:
     """A person has written the reply meanwhile: requeueing must not throw it away."""
     at = await scene(any_store)
@@ -184,7 +208,8 @@ async def test_what_is_discarded_is_not_queued_again(any_store: Store) -> None:
     assert await any_store.untold() == []  # a manager decides first
     for id in letters:
         await office.discard(at.omar, id)
-    assert at.queue.jobs == []
+    assert {step for step, _ in at.queue.jobs} <= {Step.SHOW}  # the card says what was decided
+    await shown(at)
     assert await any_store.unfinished() == []
     assert await any_store.untold() == []
 

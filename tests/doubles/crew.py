@@ -125,19 +125,30 @@ class FileWall:
         self._write(message, card)
         return message
 
-    async def find(self, channel: str, ticket: TicketId, since: datetime) -> str:
-        return next((m for m, said in self.messages().items() if said["ticket"] == ticket), "")
+    async def find(self, channel: str, mark: str, since: datetime, thread: str = "") -> str:
+        return next((m for m, said in self.messages().items() if said["mark"] == mark), "")
 
     async def update(self, channel: str, message: str, card: Card) -> None:
         self._write(message, card)
 
     async def tell(
-        self, channel: str, text: str, thread: str = "", *, is_broadcast: bool = False
+        self,
+        channel: str,
+        text: str,
+        thread: str = "",
+        *,
+        is_broadcast: bool = False,
+        mark: str = "",
     ) -> None:
         """Nobody asks."""
 
     def _write(self, message: str, card: Card) -> None:
-        said = {"ticket": card.ticket_id, "version": card.version, "status": card.status}
+        said = {
+            "ticket": card.ticket_id,
+            "mark": card.mark,
+            "version": card.version,
+            "status": card.status,
+        }
         draft = self._folder / f".{message}.{os.getpid()}"
         draft.write_text(json.dumps(said))
         draft.rename(self._folder / message)

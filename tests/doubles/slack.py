@@ -171,7 +171,8 @@ class SlackDoor:
         """The emulator drops it (https://docs.slack.dev/messaging/message-metadata)."""
         if method == "chat.postMessage" and found.get("ok"):
             self.metadata[found["ts"]] = args.get("metadata")
-        if method == "conversations.history" and args.get("include_all_metadata"):
+        reads = ("conversations.history", "conversations.replies")
+        if method in reads and args.get("include_all_metadata"):
             for message in found.get("messages", []):
                 if kept := self.metadata.get(message["ts"]):
                     message["metadata"] = kept

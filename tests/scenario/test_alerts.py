@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -18,6 +19,7 @@ from desk.ids import TicketId
 from desk.moves import Verb
 from desk.people import Role, User
 from desk.places import Network
+from desk.standing import unmarked
 from desk.store import Store
 from desk.ticket import TicketState
 from tests.doubles.desk import FastClock, Scene, scene
@@ -31,6 +33,7 @@ class Room:
     said: list[tuple[str, str]] = field(default_factory=list)
     cards: dict[str, Card] = field(default_factory=dict)
     away: set[str] = field(default_factory=set)
+    nudges: list[tuple[str, str]] = field(default_factory=list)
 
     async def post(self, channel: str, card: Card) -> str:
         self._reach(channel)
@@ -39,8 +42,12 @@ class Room:
         self.cards[message] = card
         return message
 
-    async def find(self, channel: str, ticket: TicketId, since: datetime) -> str:
-        found = [m for m, card in self.cards.items() if card.key == ticket and channel in m]
+    async def find(self, channel: str, mark: str, since: datetime, thread: str = "") -> str:
+        if thread:
+            return next(
+                (text for where, text in self.nudges if (where, text) == (thread, mark)), ""
+            )
+        found = [m for m, card in self.cards.items() if card.mark == mark and channel in m]
         return found[-1] if found else ""
 
     async def update(self, channel: str, message: str, card: Card) -> None:
@@ -48,10 +55,17 @@ class Room:
         self.cards[message] = card
 
     async def tell(
-        self, channel: str, text: str, thread: str = "", *, is_broadcast: bool = False
+        self,
+        channel: str,
+        text: str,
+        thread: str = "",
+        *,
+        is_broadcast: bool = False,
+        mark: str = "",
     ) -> None:
         self._reach(channel)
         self.said.append((f"thread of {channel}{' to all' if is_broadcast else ''}", text))
+        self.nudges.append((thread, mark))
 
     def _reach(self, channel: str) -> None:
         if channel in self.away:
@@ -158,6 +172,25 @@ async def test_an_acknowledgement_is_seen_everywhere_and_quiets_for_a_while(
     # nothing came of it
     assert "managers" in await office.after(1)
     assert await office.act(Verb.ACKNOWLEDGE, office.at.ann) == "done"
+
+
+async def test_a_thread_that_was_told_and_not_noted_is_not_told_again(office: Office) -> None:
+    office.clock.forward(minutes=31)
+    await Watch(office.at.store, office.at.queue)()
+    [id] = await office.at.store.untold()
+    with armed("alerts.nudged=raise@1"), pytest.raises(Transient):
+        await office.board.alert(id)
+    await office.board.alert(id)
+    await office.board.alert(id)
+    assert office.slack.channels() == ["thread of desk"]
+
+
+async def test_an_alert_follows_when_its_ticket_is_snoozed_again(office: Office) -> None:
+    await office.after(61)
+    for hours, until in (("4h", "14:01"), ("2h", "12:01")):
+        await office.act(Verb.SNOOZE, office.at.omar, hours)
+        for card in office.slack.alerts():
+            assert unmarked(dict(card.facts)["Snoozed until"], ZoneInfo("UTC")) == until
 
 
 async def test_who_takes_over_has_two_hours(office: Office) -> None:

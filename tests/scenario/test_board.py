@@ -43,8 +43,9 @@ class Wall:
         self.cards[channel] = card
         return f"in {channel}"
 
-    async def find(self, channel: str, ticket: TicketId, since: datetime) -> str:
-        return f"in {channel}" if channel in self.cards else ""
+    async def find(self, channel: str, mark: str, since: datetime, thread: str = "") -> str:
+        found = self.cards.get(channel)
+        return f"in {channel}" if found and found.mark == mark else ""
 
     async def update(self, channel: str, message: str, card: Card) -> None:
         if channel not in self.cards:
@@ -55,7 +56,13 @@ class Wall:
         self.cards[channel] = card
 
     async def tell(
-        self, channel: str, text: str, thread: str = "", *, is_broadcast: bool = False
+        self,
+        channel: str,
+        text: str,
+        thread: str = "",
+        *,
+        is_broadcast: bool = False,
+        mark: str = "",
     ) -> None:
         self._call("tell", channel)
         self.told.append(text)
@@ -211,7 +218,7 @@ async def test_a_post_that_was_interrupted_is_kept_up_to_date_when_it_is_no_long
 
 async def test_a_network_that_does_not_let_us_look_gets_the_card_again(store: Store) -> None:
     class Closed(Wall):
-        async def find(self, channel: str, ticket: TicketId, since: datetime) -> str:
+        async def find(self, channel: str, mark: str, since: datetime, thread: str = "") -> str:
             raise Permanent("The app lacks a right")
 
     at, slack, teams = await scene(store), Closed(), Wall()

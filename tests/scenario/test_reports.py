@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from zoneinfo import ZoneInfo
+
 import pytest
 
 from bot.board import Board, Route
+from bot.messages import card_at
 from desk.burial import bury
 from desk.classification import Urgency
 from desk.errors import Permanent, Transient
+from desk.failpoints import armed
 from desk.letter_office import LetterOffice
 from desk.moves import Verb
 from desk.places import Network
+from desk.standing import unmarked
 from desk.steps import Failure, Step
 from desk.store import Store
-from tests.doubles.desk import Scene, scene
+from tests.doubles.desk import Scene, overdue, scene
 from tests.scenario.test_board import Wall, board
 
 GONE = Failure("Transient", "The mail server is gone.", "")
@@ -77,6 +82,55 @@ async def test_managers_whom_nobody_reached_are_told_later(store: Store) -> None
     assert await store.unreported() == [id]
     slack.broken.clear()
     await shown.report(id)
+    assert await store.unreported() == []
+
+
+async def test_what_is_decided_is_seen_on_every_report(store: Store) -> None:
+    at, slack, teams = await scene(store), Wall(), Wall()
+    alert = await overdue(at)
+    async with store.change() as change:
+        id = await bury(change, Step.ALERT, alert, GONE, 5)
+    shown = managed(store, slack, teams)
+    await shown.show(at.ticket.id)
+    await shown.report(id)
+    assert len(slack.cards["bosses"].buttons) == 2
+    await LetterOffice(store, at.queue).discard(at.omar, id)
+    assert (Step.SHOW, at.ticket.id) in at.queue.jobs
+    slack.calls.clear()
+    await shown.show(at.ticket.id)
+    await shown.show(at.ticket.id)
+    for card in (slack.cards["bosses"], teams.cards["heads"]):
+        assert unmarked(card.status, ZoneInfo("UTC")) == "Omar left it, 10:01"
+        assert card.buttons == ()
+        assert card.facts[-1][0] == "Was given up"
+    assert "Given up" not in dict(slack.cards["desk"].facts)
+    assert slack.calls == ["update desk", "update bosses"]
+
+
+@pytest.mark.parametrize("network", [Network.SLACK, Network.TEAMS])
+async def test_a_report_stays_a_report_when_it_is_pressed(store: Store, network: Network) -> None:
+    at, slack, teams = await scene(store), Wall(), Wall()
+    id = await given_up(at)
+    await managed(store, slack, teams).report(id)
+    wall, channel = (slack, "bosses") if network is Network.SLACK else (teams, "heads")
+    view = await store.view(at.ticket.id)
+    assert await card_at(store, network, f"in {channel}", view) == wall.cards[channel]
+    await at.actions.act(await at.request(Verb.REQUEUE, at.omar))
+    card = await card_at(store, network, f"in {channel}", await store.view(at.ticket.id))
+    assert card.status.startswith("Omar had it tried again")
+    own = await card_at(store, network, "another", view)
+    assert own.is_own
+
+
+async def test_a_report_that_was_posted_and_not_noted_is_found_again(store: Store) -> None:
+    at, slack, teams = await scene(store), Wall(), Wall()
+    id = await given_up(at)
+    shown = managed(store, slack, teams)
+    # told nowhere, as far as anybody knows
+    with armed("reports.posted=raise"), pytest.raises(Transient):
+        await shown.report(id)
+    await shown.report(id)
+    assert (slack.calls, teams.calls) == (["post bosses"], ["post heads"])
     assert await store.unreported() == []
 
 
