@@ -55,6 +55,8 @@ class OAuthServer:
     stumbles: deque[tuple[int, str]] = field(default_factory=deque)
     requests: list[dict[str, str]] = field(default_factory=list)
     asked: list[dict[str, str]] = field(default_factory=list)  # of whoever signs in
+    running: int = 0
+    peak: int = 0
 
     def __post_init__(self) -> None:
         self._numbers = count(1)
@@ -84,7 +86,10 @@ class OAuthServer:
     async def _token(self, request: web.Request) -> web.Response:
         form = {name: str(value) for name, value in (await request.post()).items()}
         self.requests.append(form)
+        self.running += 1
+        self.peak = max(self.peak, self.running)
         await asyncio.sleep(self.delay)
+        self.running -= 1
         if self.stumbles:
             status, error = self.stumbles.popleft()
             return web.json_response({"error": error}, status=status)
