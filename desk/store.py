@@ -154,11 +154,14 @@ class Store(Directory, Lateness):
         query = (
             select(responses.c.ticket_id)
             .join(emails, emails.c.id == responses.c.email_id)
-            .where(emails.c.sender_index == sender, responses.c.sent_at >= since)
+            .where(responses.c.sent_at >= since)
         )
+        here = query.where(responses.c.ticket_id == view.ticket.id)
+        theirs = query.where(emails.c.sender_index == sender)
         async with self.read() as connection:
-            answered = (await connection.scalars(query)).all()
-        return answered.count(view.ticket.id), len(answered)
+            on_ticket = (await connection.scalars(here)).all()
+            to_sender = (await connection.scalars(theirs)).all()
+        return len(on_ticket), len(to_sender)
 
     async def counts(self) -> dict[str, int]:
         """How many tickets are in each state, and ``sent`` replies."""

@@ -176,7 +176,7 @@ class Drafting:
         if on_ticket < TICKET_REPLIES and to_sender < SENDER_REPLIES:
             return ""
         return (
-            f"{max(on_ticket, to_sender)} replies went to this address within an hour."
+            f"{max(on_ticket, to_sender)} replies went there within an hour."
             " Perhaps a machine answers there: write only if a person does"
         )
 
