@@ -72,7 +72,7 @@ async def _open_up(store: Store, settings: Settings, given: MailboxSettings, pas
     signed = await _signed_in(store, client, given.address) if client else None
     async with store.change() as change:
         record = await change.add_mailbox(given.name, given.address, given.kind, given.team)
-        await change.audit("mailbox_opened", f"mailbox:{record.id}", None, {"kind": given.kind})
+        change.audit("mailbox_opened", f"mailbox:{record.id}", None, {"kind": given.kind})
         await change.save_checkpoint(record.id, record.checkpoint)  # what was wrong is tried anew
     if signed is not None:
         await StoredTokens(store, record.id).replace(signed)
@@ -110,7 +110,7 @@ async def remove(settings: Settings, name: str) -> Record:
                 async with store.change() as change:
                     await change.forget_sign_in(record.id)
                     await change.save_checkpoint(record.id, record.checkpoint)
-                    await change.audit("mailbox_removed", f"mailbox:{record.id}", None, {})
+                    change.audit("mailbox_removed", f"mailbox:{record.id}", None, {})
     return {"removed": name, "file": str(file)}
 
 

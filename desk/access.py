@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from types import MappingProxyType
 
+from desk.change import Change
 from desk.email import Mailbox
 from desk.errors import Permanent, Refused
 from desk.ids import TicketId
 from desk.moves import Verb
 from desk.people import Role, User
 from desk.store import Store
+from desk.ticket import Ticket
 from desk.ticket_view import TicketView
 
 NEEDS: Mapping[Verb, Role] = MappingProxyType(
@@ -68,17 +70,17 @@ async def ticket(store: Store, user: User, id: TicketId) -> TicketView:
     raise Refused(_hidden(id))
 
 
-async def require(store: Store, user: User, id: TicketId) -> None:
-    """Refused as ``ticket`` is, for whoever needs no more than to know that the user may."""
-    with suppress(Permanent):
-        found = await store.ticket(id)
-        if sees(user, await store.mailbox(found.mailbox_id)):
-            return
-    raise Refused(_hidden(id))
-
-
 def _hidden(id: TicketId) -> str:
     return f"There is no ticket #{id} in your mailboxes"
+
+
+async def writable(change: Change, user: User, id: TicketId) -> Ticket:
+    """The same inside of a write transaction."""
+    with suppress(Permanent):
+        found = await change.ticket(id)
+        if sees(user, await change.mailbox(found.mailbox_id)):
+            return found
+    raise Refused(_hidden(id))
 
 
 async def queue(

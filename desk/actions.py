@@ -19,7 +19,7 @@ from desk.ids import TicketId
 from desk.moves import Verb
 from desk.ports import Queue
 from desk.priority import USUAL, Weights
-from desk.rules import jobs
+from desk.rules import Job, jobs
 from desk.standing import standing
 from desk.store import Store
 
@@ -66,38 +66,35 @@ class Actions:
         """Do it, or say in a sentence why not. Raises Transient when the database is away."""
         try:
             access.check(request.user, request.verb)
-            await access.require(self.store, request.user, request.ticket_id)
-            is_first = await self._commit(request)
+            wanted = await self._commit(request)
         except NeedsConfirmation as question:
             return Outcome(Result.CONFIRM, str(question))
         except Late:
             return Outcome(Result.REFUSED, await self._why_late(request.ticket_id))
         except Refused as refusal:
             return Outcome(Result.REFUSED, str(refusal))
-        if not is_first:
+        if wanted is None:
             return Outcome(Result.DUPLICATE)
-        await self.requeue(request.ticket_id)
+        await hand_on(self.queue, *wanted)
         return Outcome(Result.DONE)
-
-    async def requeue(self, id: TicketId) -> None:
-        """Queue what the ticket's state asks for now."""
-        await hand_on(self.queue, *jobs(*await self.store.progress(id)))
 
     async def _why_late(self, id: TicketId) -> str:
         line = standing(await self.store.view(id))
         return line or "This draft is no longer there; the card shows how it is now"
 
-    async def _commit(self, request: ActionRequest, tries: int = 3) -> bool:
-        """False when this very click was done before. A write of somebody else between our read
-        and ours is looked at again; then the rules decide."""
+    async def _commit(self, request: ActionRequest, tries: int = 3) -> list[Job] | None:
+        """What the ticket's state asks for then; None when this very click was done before. A write
+        of somebody else between our read and ours is looked at again; then the rules decide."""
         while True:
             try:
                 async with self.store.change(request.user.id) as change:
+                    ticket = await access.writable(change, request.user, request.ticket_id)
                     if not await change.first_time(request.key):
-                        return False
-                    ticket = await change.ticket(request.ticket_id)
+                        return None
                     await HANDLERS[request.verb](self, change, request, ticket)
-                    return True
+                    return jobs(
+                        await change.ticket(ticket.id), await change.live_response(ticket.id)
+                    )
             except Conflict:
                 tries -= 1
                 if not tries:

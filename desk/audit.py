@@ -8,12 +8,14 @@ breaks a link; a cut tail disagrees with the head. Details hold ids, labels and 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Self
 
 import orjson
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk.ids import TicketId, UserId
@@ -58,36 +60,64 @@ def digest(entry: Mapping[str, object]) -> str:
     return hashlib.sha256(orjson.dumps(fields)).hexdigest()
 
 
-async def lock(connection: AsyncConnection) -> Row[tuple[int, int, str]]:
-    """The head, which nobody else can move before this transaction ends."""
-    return (await connection.execute(select(audit_heads).with_for_update())).one()
+class Chain:
+    """The end of the log inside of a write transaction. ``locked`` holds the head, which nobody
+    else can move before the transaction ends; what is appended is stored by ``write``, at its end.
+    """
 
+    def __init__(self, connection: AsyncConnection, n: int, hash: str) -> None:
+        self._connection = connection
+        self._n = n
+        self._hash = hash
+        self._entries: list[dict[str, object]] = []
 
-async def append(
-    connection: AsyncConnection,
-    *,
-    at: datetime,
-    actor: UserId | None,
-    verb: Verb | str,
-    subject: str,
-    ticket_id: TicketId | None,
-    detail: Mapping[str, object],
-) -> None:
-    """Add an entry in the caller's transaction; the head stays locked until it ends."""
-    head = await lock(connection)
-    entry: dict[str, object] = {
-        "n": head.n + 1,
-        "at": at,
-        "actor": actor,
-        "verb": str(verb),
-        "subject": subject,
-        "ticket_id": ticket_id,
-        "detail": orjson.dumps(detail, option=orjson.OPT_SORT_KEYS).decode(),
-        "previous": head.hash,
-    }
-    entry["hash"] = digest(entry)
-    await connection.execute(insert(audit_logs).values(entry))
-    await connection.execute(update(audit_heads).values(n=entry["n"], hash=entry["hash"]))
+    @classmethod
+    async def locked(cls, connection: AsyncConnection) -> Self:
+        head = (await connection.execute(select(audit_heads).with_for_update())).one()
+        return cls(connection, head.n, head.hash)
+
+    def append(
+        self,
+        *,
+        at: datetime,
+        actor: UserId | None,
+        verb: Verb | str,
+        subject: str,
+        ticket_id: TicketId | None,
+        detail: Mapping[str, object],
+    ) -> None:
+        self._n += 1
+        entry: dict[str, object] = {
+            "n": self._n,
+            "at": at,
+            "actor": actor,
+            "verb": str(verb),
+            "subject": subject,
+            "ticket_id": ticket_id,
+            "detail": orjson.dumps(detail, option=orjson.OPT_SORT_KEYS).decode(),
+            "previous": self._hash,
+        }
+        self._hash = digest(entry)
+        self._entries.append({**entry, "hash": self._hash})
+
+    @contextmanager
+    def undoable(self) -> Iterator[None]:
+        """What was appended inside is forgotten when the block raises."""
+        before = len(self._entries), self._n, self._hash
+        try:
+            yield
+        except BaseException:
+            kept, self._n, self._hash = before
+            del self._entries[kept:]
+            raise
+
+    async def write(self) -> None:
+        """All that was appended, and the new head."""
+        if not self._entries:
+            return
+        await self._connection.execute(insert(audit_logs), self._entries)
+        await self._connection.execute(update(audit_heads).values(n=self._n, hash=self._hash))
+        self._entries = []
 
 
 async def entries(connection: AsyncConnection) -> AsyncIterator[AuditLog]:

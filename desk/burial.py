@@ -71,7 +71,7 @@ async def bury(change: Change, step: Step, id: int, failure: Failure, tries: int
         "note": "",
     }
     letter = await _put_down(change, row, sealed)
-    await change.audit("bury", f"{step}:{id}", ticket, {"tries": tries, "error": row["error"]})
+    change.audit("bury", f"{step}:{id}", ticket, {"tries": tries, "error": row["error"]})
     if ticket is not None:
         await _let_people_see(change, step, ticket)
     return letter
@@ -135,4 +135,4 @@ async def record_reported(change: Change, id: DeadLetterId, places: int) -> None
     await change.connection.execute(
         update(dead_letters).where(dead_letters.c.id == id).values(reported_at=change.now)
     )
-    await change.audit(Step.REPORT, f"dead_letter:{id}", None, {"places": places})
+    change.audit(Step.REPORT, f"dead_letter:{id}", None, {"places": places})

@@ -13,7 +13,7 @@ from sqlalchemy import insert, select, update
 from desk import records
 from desk.classification import Classification, Urgency
 from desk.clocks import Clocks
-from desk.email import Email, Mailbox, Relation
+from desk.email import Email, Relation
 from desk.errors import Refused
 from desk.ids import EmailId, MailboxId, ResponseId, TicketId
 from desk.mails import Mails, Received
@@ -22,7 +22,6 @@ from desk.response import LIVE, Draft, Envelope, Response, ResponseState
 from desk.rows import inserted
 from desk.steps import Ending, Step
 from desk.tables.jobs import dead_letters
-from desk.tables.mailboxes import mailboxes
 from desk.tables.responses import responses
 from desk.tables.tickets import classifications, emails, tickets
 from desk.ticket import Ticket, TicketState
@@ -41,9 +40,6 @@ class Change(Clocks, Mails):
 
     async def email(self, id: EmailId) -> Email:
         return records.email(await self.row(emails, id), self.vault)
-
-    async def mailbox(self, id: MailboxId) -> Mailbox:
-        return records.mailbox(await self.row(mailboxes, id))
 
     async def live_response(self, id: TicketId) -> Response | None:
         """The response of a ticket that still wants something."""
@@ -114,7 +110,7 @@ class Change(Clocks, Mails):
             moved = await self.move_ticket(ticket, Verb.RECEIVE, changes, email=id)
             await self.start_clocks(moved, received.received_at)
         else:
-            await self.audit(relation, f"email:{id}", ticket.id, {"copy_of": copy_of})
+            self.audit(relation, f"email:{id}", ticket.id, {"copy_of": copy_of})
         return await self.email(EmailId(id))
 
     async def move_ticket(
@@ -139,7 +135,7 @@ class Change(Clocks, Mails):
             changed = replace(changed, snoozed_until=None)
         row = records.ticket_row(changed, self.vault)
         await self.compare_and_set(tickets, ticket.id, ticket.version, row)
-        await self.audit(verb, f"ticket:{ticket.id}", ticket.id, detail)
+        self.audit(verb, f"ticket:{ticket.id}", ticket.id, detail)
         await self.follow(ticket, changed, verb)
         return changed
 
@@ -199,7 +195,7 @@ class Change(Clocks, Mails):
             .values(version=tickets.c.version + 1, updated_at=self.now)
         )
         said = {"hash": changed.hash, **detail}
-        await self.audit(verb, f"response:{response.id}", response.ticket_id, said)
+        self.audit(verb, f"response:{response.id}", response.ticket_id, said)
         await self.follow_response(changed, verb)
         return changed
 

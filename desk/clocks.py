@@ -14,7 +14,6 @@ from desk.ids import EmailId, TicketId
 from desk.moves import Verb
 from desk.response import Response, ResponseState
 from desk.sla import Goal, SlaClock, Terms
-from desk.tables.mailboxes import mailboxes
 from desk.tables.sla import escalations, sla_clocks
 from desk.tables.tickets import classifications, emails, tickets
 from desk.ticket import Ticket, TicketState
@@ -116,7 +115,8 @@ class Clocks(Clockwork):
         """Note the rungs that a clock has come to. Its ticket, when somebody is to be told; of
         several rungs only the last one is."""
         clock = sla_records.clock(await self.row(sla_clocks, id))
-        if not await self._catch_up(clock):
+        _, is_told = await self._catch_up(clock)
+        if not is_told:
             return None
         await self.connection.execute(
             update(tickets)
@@ -193,8 +193,8 @@ class Clocks(Clockwork):
         return Goal.FIRST if is_first else Goal.NEXT
 
     async def _terms(self, ticket: Ticket, urgency: Urgency, goal: Goal) -> Terms | None:
-        row = await self.row(mailboxes, ticket.mailbox_id)
-        return self.promises.terms(row["name"], urgency, goal)
+        name = (await self.mailbox(ticket.mailbox_id)).name
+        return self.promises.terms(name, urgency, goal)
 
     async def _is_by_form(self, id: EmailId) -> bool:
         """Whether triage saw by its form that no person wrote this mail."""

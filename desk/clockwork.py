@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
-from desk import audit, sla, sla_records
+from desk import sla, sla_records
 from desk.ids import TicketId
 from desk.registry import Registry
 from desk.response import ResponseState
@@ -41,7 +41,7 @@ class Clockwork(Registry):
         )
         clock = replace(clock, id=inserted(result))
         said = {"goal": goal.value, "started_at": at.isoformat(), "terms": sla.terms_json(terms)}
-        await self._note(clock, "start_clock", said)
+        self._note(clock, "start_clock", said)
 
     async def _end(self, clock: SlaClock, reason: str) -> None:
         ended = sla.stopped(await self._caught_up(clock, reason), self.now)
@@ -49,15 +49,13 @@ class Clockwork(Registry):
         await self._drop_untold(clock, reason)
 
     async def _caught_up(self, clock: SlaClock, moot: str = "") -> SlaClock:
-        await self._catch_up(clock, moot)
-        return sla_records.clock(await self.row(sla_clocks, clock.id))
+        return (await self._catch_up(clock, moot))[0]
 
-    async def _catch_up(self, clock: SlaClock, moot: str = "") -> bool:
-        """Note the rungs that have come, and move the clock past them. Whether somebody is to be
-        told."""
+    async def _catch_up(self, clock: SlaClock, moot: str = "") -> tuple[SlaClock, bool]:
+        """Note the rungs that have come: the clock after them, and if somebody is to be told."""
         come, after = sla.passed(clock, self.now)
         if not come:
-            return False
+            return clock, False
         is_leaving = not moot and await self._is_leaving(TicketId(clock.ticket_id))
         why = moot or ("a reply is on its way" if is_leaving else "")
         await self._drop_untold(clock, OVERTAKEN)
@@ -67,7 +65,7 @@ class Clockwork(Registry):
             is_new = await self._escalate(clock, rung, due, None if is_loud else why or OVERTAKEN)
             is_told = is_told or (is_new and is_loud)
         await self._update(after)
-        return is_told
+        return after, is_told
 
     async def _drop_untold(self, clock: SlaClock, reason: str) -> None:
         """What nobody could be told of yet, they need not be told any more."""
@@ -94,12 +92,12 @@ class Clockwork(Registry):
         is_new = await self.insert_or_ignore(escalations, row, ["ticket_id", "rung", "clock"])
         if is_new:
             said = {"rung": name, "due": due.isoformat(), "moot": moot}
-            await self._note(clock, "escalate", said)
+            self._note(clock, "escalate", said)
         return is_new
 
     async def _save(self, clock: SlaClock, verb: str, **detail: object) -> None:
         await self._update(clock)
-        await self._note(clock, verb, detail)
+        self._note(clock, verb, detail)
 
     async def _update(self, clock: SlaClock) -> None:
         row = sla_records.clock_row(clock)
@@ -107,10 +105,9 @@ class Clockwork(Registry):
             update(sla_clocks).where(sla_clocks.c.id == clock.id).values(row)
         )
 
-    async def _note(self, clock: SlaClock, verb: str, detail: dict[str, Any]) -> None:
+    def _note(self, clock: SlaClock, verb: str, detail: dict[str, Any]) -> None:
         """By the desk itself, whoever acts: it follows from what they did."""
-        await audit.append(
-            self.connection,
+        self.chain.append(
             at=self.now,
             actor=None,
             verb=verb,

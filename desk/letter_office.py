@@ -103,7 +103,7 @@ async def _closed(change: Change, id: DeadLetterId, ending: Ending, note: str) -
     letter = letter_of({**row, "sealed": value}, change.vault)
     verb = Verb.REQUEUE if ending is Ending.REQUEUED else Verb.DISCARD
     detail = {"job": f"{letter.step}:{letter.target}", "has_note": bool(note)}
-    await change.audit(verb, f"dead_letter:{id}", letter.ticket_id, detail)
+    change.audit(verb, f"dead_letter:{id}", letter.ticket_id, detail)
     return letter
 
 
@@ -170,9 +170,8 @@ class LetterOffice:
         return [*own, *(await self._of_ticket(letter.ticket_id) if letter.ticket_id else ())]
 
     async def _of_ticket(self, id: TicketId) -> Sequence[Job]:
-        view = await self.store.view(id)
         dead = await self.store.given_up()
-        wanted = jobs(view.ticket, view.response)
+        wanted = jobs(*await self.store.progress(id))
         return [job for job in wanted if (job.step, job.id) not in dead]
 
 

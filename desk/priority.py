@@ -69,16 +69,16 @@ def vip_keys(address: str) -> tuple[str, str]:
 
 
 def boosts(
-    known: Classification, mails: int, unanswered: int, is_vip: bool, weights: Weights
+    known: Classification, answered: int, unanswered: int, is_vip: bool, weights: Weights
 ) -> tuple[Boost, ...]:
-    """Why a mail comes earlier than its due time says. ``mails`` counts the customer's mails,
-    ``unanswered`` those since our last reply."""
+    """Why a mail comes earlier than its due time says. ``answered`` counts the
+    customer's mails up to our last reply, ``unanswered`` those since."""
     found: list[Boost] = []
     if is_vip:
         found.append((Because.VIP, weights.vip))
     if known.sentiment.label is Sentiment.NEGATIVE and known.sentiment.confidence >= VERY:
         found.append((Because.UNHAPPY, weights.unhappy))
-    if mails > unanswered > 0:
+    if answered and unanswered:
         found.append((Because.REOPENED, weights.reopened))
     if unanswered > 1:
         minutes = min(weights.again * (unanswered - 1), weights.again_most)

@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from desk import records
 from desk.change import Change
 from desk.classification import Urgency
+from desk.email import Relation
 from desk.errors import Refused
-from desk.ids import TicketId
 from desk.moves import Verb
 from desk.priority import (
     Because,
@@ -26,6 +26,7 @@ from desk.priority import (
 )
 from desk.sla import RUNGS
 from desk.tables.people import vips
+from desk.tables.schema import part_of, read_columns
 from desk.tables.sla import escalations
 from desk.tables.tickets import emails, tickets
 from desk.ticket import Rank, Ticket, TicketState
@@ -102,28 +103,43 @@ async def mark_vip(
         row = {"key": key, "added_by": change.actor, "added_at": change.now}
         await change.insert_or_ignore(vips, row, ["key"])
     said = {"is_domain": is_domain, "is_off": is_off}
-    await change.audit(Verb.VIP, f"ticket:{ticket.id}", ticket.id, said)
+    change.audit(Verb.VIP, f"ticket:{ticket.id}", ticket.id, said)
     await _rank_writers(change, own if not is_domain and not is_off else domain, weights)
 
 
 async def _rank_writers(change: Change, key: str, weights: Weights) -> None:
-    """The waiting tickets of an address or a domain. Senders are stored blinded, so those of a
-    domain are found by reading."""
-    query = select(tickets.c.id).where(tickets.c.state.in_([state.value for state in WAITING]))
-    if not key.startswith("@"):
-        written = select(emails.c.ticket_id).where(emails.c.sender_index == change.vault.blind(key))
-        query = query.where(tickets.c.id.in_(written))
-    for id in (await change.connection.scalars(query)).all():
-        ticket = await change.ticket(TicketId(id))
-        email = await change.email(await change.latest_email(ticket.id))
-        address = email.parsed.sender.address
-        is_important = weights.is_vip(address) or await is_vip(
-            change.connection, change.vault, address
-        )
+    """The waiting tickets of an address or a domain."""
+    known = set((await change.connection.scalars(select(vips.c.key))).all())
+    for ticket, address in await _waiting_with_writers(change, key):
+        keys = map(change.vault.blind, vip_keys(address))
+        is_important = weights.is_vip(address) or not known.isdisjoint(keys)
         if is_important == has_boost(ticket.boosts, Because.VIP):
             continue
         boosts = with_boost(ticket.boosts, Because.VIP, weights.vip if is_important else 0)
         await ranked(change, ticket, boosts, Verb.RANK, weights.most)
+
+
+async def _waiting_with_writers(change: Change, key: str) -> list[tuple[Ticket, str]]:
+    """With the address of each one's latest mail. Senders are stored blinded, so those of a domain
+    are found by reading."""
+    newest = select(func.max(emails.c.id)).where(emails.c.relation == Relation.MAIL)
+    query = (
+        select(tickets, *read_columns(emails))
+        .join(emails, emails.c.ticket_id == tickets.c.id)
+        .where(tickets.c.state.in_([state.value for state in WAITING]))
+        .where(emails.c.id.in_(newest.group_by(emails.c.ticket_id)))
+    )
+    if not key.startswith("@"):
+        written = select(emails.c.ticket_id).where(emails.c.sender_index == change.vault.blind(key))
+        query = query.where(tickets.c.id.in_(written))
+    rows = (await change.connection.execute(query)).mappings().all()
+    return [
+        (
+            records.ticket(part_of(row, tickets), change.vault),
+            records.email(part_of(row, emails), change.vault).parsed.sender.address,
+        )
+        for row in rows
+    ]
 
 
 async def find_late(connection: AsyncConnection, vault: Vault, now: datetime) -> list[Ticket]:
@@ -153,6 +169,7 @@ async def read_rank(connection: AsyncConnection, ticket: Ticket, now: datetime) 
     before = (tickets.c.score < ticket.score) | (
         (tickets.c.score == ticket.score) & (tickets.c.id <= ticket.id)
     )
-    waiting = select(func.count()).where(tickets.c.state == TicketState.OPEN)
-    place = await connection.scalar(waiting.where(before))
-    return Rank(place or 0, await connection.scalar(waiting) or 0, now)
+    counted = select(func.count().filter(before), func.count())
+    query = counted.where(tickets.c.state == TicketState.OPEN)
+    place, waiting = (await connection.execute(query)).one()
+    return Rank(place, waiting, now)

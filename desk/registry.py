@@ -40,14 +40,14 @@ class Registry(Rows):
         if (await self.connection.execute(query)).first():
             raise Refused(f"{email} is a user already")
         id = UserId(await self.insert_sealed(users, row, {"email": email, "name": name}))
-        await self.audit("add_user", f"user:{id}", None, {"role": role.value, "team": team})
+        self.audit("add_user", f"user:{id}", None, {"role": role.value, "team": team})
         return User(id, email, name, role, team)
 
     async def link(self, user: UserId, network: Network, external_id: str) -> None:
         """Somebody on a network is this user."""
         row = {"network": network.value, "external_id": external_id, "user_id": user}
         await self.upsert(identities, row, ["network", "external_id"], ["user_id"])
-        await self.audit("link", f"user:{user}", None, {"network": network.value})
+        self.audit("link", f"user:{user}", None, {"network": network.value})
 
     async def save_conversation(self, network: Network, channel: str, reference: str) -> None:
         """What a network needs to post to a channel by itself."""
@@ -55,15 +55,24 @@ class Registry(Rows):
         row = {"network": network.value, "channel": channel, "sealed": sealed}
         await self.upsert(conversations, row, ["network", "channel"], ["sealed"])
 
+    async def mailbox(self, id: MailboxId) -> Mailbox:
+        """Read once: what a change asks of it stays the same."""
+        if id not in self._mailboxes:
+            self._mailboxes[id] = records.mailbox(await self.row(mailboxes, id))
+        return self._mailboxes[id]
+
     async def add_mailbox(self, name: str, address: str, kind: str, team: str = "") -> Mailbox:
         """The mailbox of this name, made or brought up to date."""
         row = {"name": name, "address": address, "kind": kind, "team": team}
         full = {**row, "checkpoint": "", "problem": ""}
         await self.upsert(mailboxes, full, ["name"], ["address", "kind", "team"])
         query = select(mailboxes).where(mailboxes.c.name == name)
-        return records.mailbox((await self.connection.execute(query)).mappings().one())
+        made = records.mailbox((await self.connection.execute(query)).mappings().one())
+        self._mailboxes[made.id] = made
+        return made
 
     async def save_checkpoint(self, id: MailboxId, checkpoint: str, problem: str = "") -> None:
+        self._mailboxes.pop(id, None)
         await self.connection.execute(
             update(mailboxes)
             .where(mailboxes.c.id == id)
@@ -151,7 +160,7 @@ class Registry(Rows):
             update(escalations).where(escalations.c.id == noted.id).values(fired_at=self.now)
         )
         said = {"rung": noted.rung, "clock": noted.clock, "told": told}
-        await self.audit("alert", f"escalation:{noted.id}", TicketId(noted.ticket_id), said)
+        self.audit("alert", f"escalation:{noted.id}", TicketId(noted.ticket_id), said)
 
     async def make_moot(self, id: int, reason: str) -> None:
         """Nobody need be told any more."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import Table, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from desk import audit, records
+from desk import records
+from desk.audit import Chain
+from desk.email import Mailbox
 from desk.errors import Conflict, Permanent
-from desk.ids import TicketId, UserId
+from desk.ids import MailboxId, TicketId, UserId
 from desk.moves import Verb
 from desk.ports import Clock
 from desk.promises import DEFAULT, Policies
@@ -20,22 +23,32 @@ from desk.vault import Vault
 
 
 class Rows:
-    """A write transaction's connection, its time, who acts (None: the desk itself), and what is
-    promised to those who write."""
+    """A write transaction's connection, the end of its audit log, its time, who acts (None: the
+    desk itself), and what is promised to those who write."""
 
     def __init__(
         self,
         connection: AsyncConnection,
+        chain: Chain,
         vault: Vault,
         clock: Clock,
         actor: UserId | None,
         promises: Policies = DEFAULT,
     ) -> None:
         self.connection = connection
+        self.chain = chain
         self.vault = vault
         self.promises = promises
         self.now = clock.now()
         self.actor = actor
+        self._mailboxes: dict[MailboxId, Mailbox] = {}
+
+    @asynccontextmanager
+    async def apart(self) -> AsyncIterator[None]:
+        """What is done inside is undone when it raises, its audit entries too, and nothing else."""
+        with self.chain.undoable():
+            async with self.connection.begin_nested():
+                yield
 
     async def row(self, table: Table, id: int) -> records.Row:
         query = select(*read_columns(table)).where(table.c.id == id)
@@ -77,15 +90,14 @@ class Rows:
         is_sqlite = self.connection.dialect.name == "sqlite"
         return sqlite.insert(table) if is_sqlite else postgresql.insert(table)
 
-    async def audit(
+    def audit(
         self,
         verb: Verb | str,
         subject: str,
         ticket: TicketId | None,
         detail: Mapping[str, object],
     ) -> None:
-        await audit.append(
-            self.connection,
+        self.chain.append(
             at=self.now,
             actor=self.actor,
             verb=verb,

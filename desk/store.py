@@ -46,8 +46,9 @@ class Store(Directory, Lateness):
                 await connection.execution_options(writes=True)
                 async with connection.begin():
                     # first, so that two that touch the same tickets cannot wait for each other
-                    await audit.lock(connection)
-                    yield Change(connection, self.vault, self.clock, actor, self.promises)
+                    chain = await audit.Chain.locked(connection)
+                    yield Change(connection, chain, self.vault, self.clock, actor, self.promises)
+                    await chain.write()
                     await failpoint("change.committing")
             await failpoint("change.committed")
 

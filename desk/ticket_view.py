@@ -22,9 +22,10 @@ class TicketView:
     ``email`` is the customer's latest mail, ``mails`` how many there are, ``names`` the display
     names of all users mentioned by id, ``last`` the latest audit entry that a person should see
     ("sent by Ann at …"), as (verb, user id or None, time). ``unanswered`` counts the customer's
-    mails since the one that we answered last. ``answered_at`` is when somebody answered the latest
-    mail from another mail client; ``resends`` counts how often it was sent again; ``bounce`` is why
-    our reply to it came back, "" if it did not. ``given_up`` are the open dead letters;
+    mails since the one that we answered last, ``answered`` those before. ``answered_at`` is when
+    somebody answered the latest mail from another mail client; ``resends`` counts how often it was
+    sent again; ``bounce`` is why our reply to it came back, "" if it did not. ``given_up`` are the
+    open dead letters;
     ``rank`` is None when nobody asked for it, or when the ticket waits for no person.
     """
 
@@ -36,6 +37,7 @@ class TicketView:
     response: Response | None
     names: dict[UserId, str]
     last: tuple[Verb, UserId | None, datetime] | None = None
+    answered: int = 0
     unanswered: int = 1
     clock: SlaClock | None = None
     alarm: Escalation | None = None

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Select, Table, func, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk import records, sla, sla_records
+from desk.classification import Classification
+from desk.correspondence import Correspondence, read_correspondence
 from desk.dead_letters import read_of_tickets
-from desk.email import Email, Relation
+from desk.email import Email, Mailbox
 from desk.ids import EmailId, TicketId, UserId
 from desk.moves import Verb
 from desk.records import Row
-from desk.response import Response, ResponseState
+from desk.response import Response
 from desk.sla import Escalation, SlaClock
 from desk.tables.audit import audit_logs
 from desk.tables.mailboxes import mailboxes
 from desk.tables.people import users
 from desk.tables.responses import responses
-from desk.tables.schema import read_columns
-from desk.tables.tickets import answers, classifications, emails, tickets
+from desk.tables.schema import part_of, read_columns
+from desk.tables.tickets import classifications, emails, tickets
 from desk.ticket import Ticket
 from desk.ticket_view import TicketView
 from desk.vault import Vault
@@ -32,64 +34,45 @@ ASIDE = (
 )
 """What people do that no card tells as the last thing that happened."""
 
-Condition = ColumnElement[bool]
-
 
 async def read_views(
     connection: AsyncConnection, vault: Vault, ids: Sequence[TicketId]
 ) -> list[TicketView]:
     """Views in the order of ``ids``; unknown ids are left out."""
-    rows = await _rows(connection, select(tickets).where(tickets.c.id.in_(ids)))
-    found = {row["id"]: records.ticket(row, vault) for row in rows}
-    latest = await _latest(connection, emails, ids, emails.c.relation == Relation.MAIL)
-    mails = {id: records.email(row, vault) for id, row in latest.items()}
-    replies = {
-        id: records.response(row, vault)
-        for id, row in (await _latest(connection, responses, ids)).items()
-    }
-    known = await _rows(
-        connection,
-        select(classifications).where(
-            classifications.c.email_id.in_([mail.id for mail in mails.values()])
-        ),
-    )
-    labels = {row["email_id"]: records.classification(row, vault) for row in known}
-    boxes = {row["id"]: records.mailbox(row) for row in await _rows(connection, select(mailboxes))}
-    counts, unanswered = await _counts(connection, ids), await _unanswered(connection, ids)
-    shown = [mail.id for mail in mails.values()]
-    answered_at = await _answered_at(connection, shown)
-    resends = await _resends(connection, shown)
-    bounces = await _bounces(connection, vault, shown)
+    found = await _tickets(connection, vault, ids)
+    written = await read_correspondence(connection, ids)
+    mails, labels = await _mails(connection, vault, written.values())
+    replies = await _replies(connection, vault, ids)
     last = await _last(connection, ids)
     dead = await read_of_tickets(connection, vault, ids)
     clocks, told = await _clocks(connection, ids)
     alarms = {id: sla.alarm_of(clocks.get(id, []), told.get(id, [])) for id in ids}
-    people = _mentioned(found, replies, last)
-    people |= {
-        UserId(one.acknowledged_by) for one in alarms.values() if one and one.acknowledged_by
-    }
-    names = await _names(connection, vault, people)
-    return [
-        TicketView(
-            ticket=found[id],
-            mailbox=boxes[found[id].mailbox_id],
-            email=mails[id],
-            mails=counts[id],
-            classification=labels.get(mails[id].id),
-            response=_current(replies.get(id), mails[id]),
+    mentioned = _mentioned([ticket for ticket, _ in found.values()], replies, last, alarms)
+    names = await _names(connection, vault, mentioned)
+
+    def view(id: TicketId) -> TicketView:
+        (ticket, mailbox), letters = found[id], written[id]
+        email = mails[letters.latest]
+        return TicketView(
+            ticket=ticket,
+            mailbox=mailbox,
+            email=email,
+            mails=len(letters.mails) + len(letters.resends),
+            classification=labels.get(email.id),
+            response=_current(replies.get(id), email),
             names=names,
             last=last.get(id),
-            unanswered=unanswered.get(id, 0),
+            answered=len(letters.mails) - letters.unanswered,
+            unanswered=letters.unanswered,
             given_up=tuple(letter for letter in dead if letter.ticket_id == id),
-            answered_at=answered_at.get(mails[id].id),
-            resends=resends.get(mails[id].id, 0),
-            bounce=bounces.get(mails[id].id, ""),
+            answered_at=letters.elsewhere.get(email.id),
+            resends=letters.resends.count(email.id),
+            bounce=_bounce(mails.get(letters.bounces.get(email.id, EmailId(0)))),
             clock=sla.leading(clocks.get(id, [])),
             alarm=alarms[id],
         )
-        for id in ids
-        if id in found
-    ]
+
+    return [view(id) for id in ids if id in found]
 
 
 def _current(response: Response | None, email: Email) -> Response | None:
@@ -103,79 +86,57 @@ async def _rows(connection: AsyncConnection, query: Select[tuple[object, ...]]) 
     return list((await connection.execute(query)).mappings().all())
 
 
-async def _latest(
-    connection: AsyncConnection, table: Table, ids: Sequence[TicketId], *conditions: Condition
-) -> dict[TicketId, Row]:
+async def _tickets(
+    connection: AsyncConnection, vault: Vault, ids: Sequence[TicketId]
+) -> dict[TicketId, tuple[Ticket, Mailbox]]:
+    query = select(tickets, mailboxes).join(mailboxes).where(tickets.c.id.in_(ids))
+    rows = (await connection.execute(query)).mappings().all()
+    found = [
+        (records.ticket(part_of(row, tickets), vault), records.mailbox(part_of(row, mailboxes)))
+        for row in rows
+    ]
+    return {ticket.id: (ticket, mailbox) for ticket, mailbox in found}
+
+
+async def _mails(
+    connection: AsyncConnection, vault: Vault, written: Iterable[Correspondence]
+) -> tuple[dict[EmailId, Email], dict[EmailId, Classification]]:
+    """The latest mail of each ticket with its labels, and the reports that our replies to these
+    mails came back."""
+    wanted = [id for one in written for id in (one.latest, one.bounces.get(one.latest)) if id]
+    query = (
+        select(*read_columns(emails), classifications)
+        .outerjoin(classifications, classifications.c.email_id == emails.c.id)
+        .where(emails.c.id.in_(wanted))
+        .order_by(classifications.c.id)
+    )
+    mails, labels = dict[EmailId, Email](), dict[EmailId, Classification]()
+    for row in (await connection.execute(query)).mappings().all():
+        id = row[emails.c.id]
+        mails[id] = records.email(part_of(row, emails), vault)
+        if row[classifications.c.id] is not None:
+            labels[id] = records.classification(part_of(row, classifications), vault)
+    return mails, labels
+
+
+def _bounce(report: Email | None) -> str:
+    """Why our reply came back, in the other server's words."""
+    if report is None or report.parsed.bounce is None:
+        return ""
+    return report.parsed.bounce.diagnostic or report.parsed.subject
+
+
+async def _replies(
+    connection: AsyncConnection, vault: Vault, ids: Sequence[TicketId]
+) -> dict[TicketId, Response]:
+    """The newest of each ticket."""
     newest = (
-        select(func.max(table.c.id))
-        .where(table.c.ticket_id.in_(ids), *conditions)
-        .group_by(table.c.ticket_id)
+        select(func.max(responses.c.id))
+        .where(responses.c.ticket_id.in_(ids))
+        .group_by(responses.c.ticket_id)
     )
-    rows = await _rows(connection, select(*read_columns(table)).where(table.c.id.in_(newest)))
-    return {row["ticket_id"]: row for row in rows}
-
-
-async def _counts(connection: AsyncConnection, ids: Sequence[TicketId]) -> dict[TicketId, int]:
-    written = emails.c.relation.in_((Relation.MAIL, Relation.RESEND))
-    query = (
-        select(emails.c.ticket_id, func.count())
-        .where(emails.c.ticket_id.in_(ids), written)
-        .group_by(emails.c.ticket_id)
-    )
-    return {id: n for id, n in (await connection.execute(query)).all()}
-
-
-async def _unanswered(connection: AsyncConnection, ids: Sequence[TicketId]) -> dict[TicketId, int]:
-    """The customer's mails since the one that we answered last."""
-    sent = select(responses.c.ticket_id, responses.c.email_id).where(
-        responses.c.state == ResponseState.SENT
-    )
-    either = sent.union(select(answers.c.ticket_id, answers.c.email_id)).subquery()
-    answered = (
-        select(either.c.ticket_id, func.max(either.c.email_id).label("email_id"))
-        .group_by(either.c.ticket_id)
-        .subquery()
-    )
-    query = (
-        select(emails.c.ticket_id, func.count())
-        .outerjoin(answered, answered.c.ticket_id == emails.c.ticket_id)
-        .where(emails.c.ticket_id.in_(ids), emails.c.relation == Relation.MAIL)
-        .where(emails.c.id > func.coalesce(answered.c.email_id, 0))
-        .group_by(emails.c.ticket_id)
-    )
-    return {id: n for id, n in (await connection.execute(query)).all()}
-
-
-async def _answered_at(
-    connection: AsyncConnection, ids: Sequence[EmailId]
-) -> dict[EmailId, datetime]:
-    """When these mails were answered from another mail client."""
-    query = select(answers.c.email_id, answers.c.sent_at).where(answers.c.email_id.in_(ids))
-    return {id: at for id, at in (await connection.execute(query.order_by(answers.c.id))).all()}
-
-
-async def _resends(connection: AsyncConnection, ids: Sequence[EmailId]) -> dict[EmailId, int]:
-    query = (
-        select(emails.c.copy_of, func.count())
-        .where(emails.c.copy_of.in_(ids), emails.c.relation == Relation.RESEND)
-        .group_by(emails.c.copy_of)
-    )
-    return {id: n for id, n in (await connection.execute(query)).all()}
-
-
-async def _bounces(
-    connection: AsyncConnection, vault: Vault, ids: Sequence[EmailId]
-) -> dict[EmailId, str]:
-    """Why our replies to these mails came back, in the other servers' words."""
-    query = select(*read_columns(emails)).where(
-        emails.c.copy_of.in_(ids), emails.c.relation == Relation.BOUNCE
-    )
-    found = [records.email(row, vault) for row in await _rows(connection, query)]
-    return {
-        mail.copy_of: mail.parsed.bounce.diagnostic or mail.parsed.subject
-        for mail in found
-        if mail.copy_of is not None and mail.parsed.bounce is not None
-    }
+    rows = await _rows(connection, select(responses).where(responses.c.id.in_(newest)))
+    return {row["ticket_id"]: records.response(row, vault) for row in rows}
 
 
 async def _clocks(
@@ -206,14 +167,16 @@ async def _last(
 
 
 def _mentioned(
-    found: dict[TicketId, Ticket],
-    answers: dict[TicketId, Response],
-    last: dict[TicketId, tuple[Verb, UserId | None, datetime]],
+    found: Iterable[Ticket],
+    replies: Mapping[TicketId, Response],
+    last: Mapping[TicketId, tuple[Verb, UserId | None, datetime]],
+    alarms: Mapping[TicketId, Escalation | None],
 ) -> set[UserId]:
-    by_ticket = (id for t in found.values() for id in (t.assignee, t.editing))
-    by_response = (id for r in answers.values() for id in (r.edited_by, r.approved_by))
-    by_entry = (actor for _, actor, _ in last.values())
-    return {id for ids in (by_ticket, by_response, by_entry) for id in ids if id is not None}
+    by_ticket = [id for t in found for id in (t.assignee, t.editing)]
+    by_response = [id for r in replies.values() for id in (r.edited_by, r.approved_by)]
+    by_entry = [actor for _, actor, _ in last.values()]
+    by_alarm = [UserId(one.acknowledged_by or 0) for one in alarms.values() if one]
+    return {id for ids in (by_ticket, by_response, by_entry, by_alarm) for id in ids if id}
 
 
 async def _names(

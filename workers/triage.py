@@ -81,7 +81,7 @@ class Triage:
         text = subject_and_reply(view)
         known = rules.tempered(by_form(found, parsed, self.own))
         known = rules.raised(known, text, parsed.kind, view.unanswered, self.rules)
-        async with change.connection.begin_nested():
+        async with change.apart():
             await change.classify(view.email.id, known)
             due = await change.aim_clocks(view.ticket, view.email.received_at, known.urgency.label)
             if may_reply(parsed, self.own) and view.unanswered < 2:
@@ -111,11 +111,10 @@ class Triage:
         is_vip = self.weights.is_vip(address) or await ranking.is_vip(
             change.connection, change.vault, address
         )
-        found = priority.boosts(known, view.mails, view.unanswered, is_vip, self.weights)
-        is_bumped = priority.has_boost(view.ticket.boosts, Because.BUMPED)
-        bump = self.weights.bump if is_bumped else 0
+        found = priority.boosts(known, view.answered, view.unanswered, is_vip, self.weights)
         found = priority.with_boost(found, Because.RESENT, RESENT if view.resends else 0)
-        return priority.with_boost(found, Because.BUMPED, bump)
+        bumps = [boost for boost in view.ticket.boosts if boost[0] == Because.BUMPED]
+        return (*found, *bumps)
 
 
 def subject_and_reply(view: TicketView) -> str:

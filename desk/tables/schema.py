@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Integer,
     MetaData,
+    RowMapping,
     Table,
     TypeDecorator,
 )
@@ -61,3 +62,8 @@ def of(table: Table, *, nullable: bool = False, index: bool = True) -> Column[in
 def read_columns(table: Table) -> list[Column[Any]]:
     """All columns but the raw mail, which may weigh 40 MB and no reader of rows needs."""
     return [column for column in table.c if column.name != "raw"]
+
+
+def part_of(row: RowMapping, table: Table) -> dict[str, Any]:
+    """The columns of one table out of a row of joined ones."""
+    return {column.name: row[column] for column in read_columns(table)}

@@ -25,9 +25,11 @@ from desk.ticket import TicketState
 from mail.parse import parse
 from mail.provider import Arrival
 from tests.doubles.desk import START, Scene, drafted, mail, received, scene
+from tests.doubles.house import CalmClassifier
 from tests.doubles.mailbox import ScriptedMailbox, parse_here, raw_mail
 from workers.arrivals import take_in
 from workers.intake import Intake
+from workers.triage import Triage
 
 TEXT = "My scanner has not worked since Monday and nobody answers the phone."
 FIRST_ID = "<1@lindqvist.example>"
@@ -131,6 +133,16 @@ async def test_who_sends_it_again_comes_earlier_and_keeps_the_draft(any_store: S
     assert after.ticket.due_at is not None
     assert after.ticket.score == score(after.ticket.due_at, after.ticket.boosts)
     assert (Step.SHOW, 2) in here.desk.queue.jobs
+
+
+async def test_a_mail_sent_again_before_it_was_read_is_no_answer_to_a_reply(
+    any_store: Store,
+) -> None:
+    here = await office(any_store)
+    await here.arrive(FIRST)
+    await here.arrive(raw_mail("Scanner", TEXT, "<2@lindqvist.example>"), minutes=60)
+    await Triage(any_store, here.desk.queue, CalmClassifier(), (), ())([2])
+    assert (await any_store.ticket(TicketId(2))).boosts == (("sent it again", 15),)
 
 
 async def test_a_question_sent_again_after_our_answer_is_worked_on(store: Store) -> None:

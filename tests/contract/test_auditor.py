@@ -79,8 +79,8 @@ async def test_a_rung_that_was_noted_twice_or_too_early_is_found(
     async with store.change() as change:
         [running] = await change.running_clocks(at.ticket.id)
         said = {"rung": "half", "moot": None}
-        await change._note(running, "escalate", said)
-        await change._note(running, "escalate", {**said, "rung": "breach"})
+        change._note(running, "escalate", said)
+        change._note(running, "escalate", {**said, "rung": "breach"})
     assert (await faults(store))[:2] == [(Fault.TWICE, "half"), (Fault.EARLY, "breach")]
 
 

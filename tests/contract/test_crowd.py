@@ -21,7 +21,7 @@ async def test_a_crowd_of_writers_does_not_keep_readers_out(any_store: Store) ->
 
     async def write(number: int) -> None:
         async with any_store.change() as change:
-            await change.audit("look", f"crowd:{number}", None, {})
+            change.audit("look", f"crowd:{number}", None, {})
         written.append(number)
 
     async with any_store.change():
@@ -41,7 +41,7 @@ async def test_on_sqlite_who_waited_longest_is_next(store: Store) -> None:
     async def write(number: int) -> None:
         async with store.change() as change:
             written.append(number)
-            await change.audit("look", f"crowd:{number}", None, {})
+            change.audit("look", f"crowd:{number}", None, {})
 
     await asyncio.gather(*(write(number) for number in range(CROWD)))
     assert written == list(range(CROWD))
@@ -59,4 +59,4 @@ async def test_whose_turn_does_not_come_tries_again_later(tmp_path: Path) -> Non
                         raise AssertionError("two write at once")
             assert time.monotonic() - before < 5
         async with store.change() as change:
-            await change.audit("look", "turn:1", None, {})
+            change.audit("look", "turn:1", None, {})

@@ -51,17 +51,17 @@ ANGRY = known(Sentiment.NEGATIVE, 0.95)
 
 
 def test_each_reason_is_worth_its_minutes() -> None:
-    assert boosts(known(), 1, 1, False, USUAL) == ()
-    assert boosts(ANGRY, 1, 1, False, USUAL) == (("very unhappy", 20),)
-    assert boosts(known(Sentiment.NEGATIVE, 0.7), 1, 1, False, USUAL) == ()
-    assert boosts(known(), 1, 1, True, USUAL) == (("an important customer", 30),)
-    assert boosts(known(), 3, 1, False, USUAL) == (("not content with our reply", 15),)
-    assert boosts(known(), 3, 3, False, USUAL) == (("wrote 3 times", 30),)
-    assert boosts(known(), 9, 9, False, USUAL) == (("wrote 9 times", 45),)
+    assert boosts(known(), 0, 1, False, USUAL) == ()
+    assert boosts(ANGRY, 0, 1, False, USUAL) == (("very unhappy", 20),)
+    assert boosts(known(Sentiment.NEGATIVE, 0.7), 0, 1, False, USUAL) == ()
+    assert boosts(known(), 0, 1, True, USUAL) == (("an important customer", 30),)
+    assert boosts(known(), 2, 1, False, USUAL) == (("not content with our reply", 15),)
+    assert boosts(known(), 0, 3, False, USUAL) == (("wrote 3 times", 30),)
+    assert boosts(known(), 0, 9, False, USUAL) == (("wrote 9 times", 45),)
 
 
 def test_a_reason_that_is_worth_nothing_is_not_told() -> None:
-    assert boosts(ANGRY, 1, 1, True, Weights(vip=0, unhappy=0)) == ()
+    assert boosts(ANGRY, 0, 1, True, Weights(vip=0, unhappy=0)) == ()
 
 
 def test_the_earliest_due_time_less_its_boosts_is_served_first() -> None:
@@ -161,7 +161,7 @@ def test_no_text_moves_a_ticket_by_more_than_the_cap(
     """Its place is that of its urgency's due time, less at most the cap; and never later."""
     after = raised(tempered(found), text, Kind.PERSON, unanswered, given_rules)
     due = NOW + SLA[after.urgency.label]
-    moved = boosts(after, unanswered + before, unanswered, is_vip, USUAL)
+    moved = boosts(after, before, unanswered, is_vip, USUAL)
     moved = with_boost(moved, Because.BUMPED, USUAL.bump)
     place = score(due, moved)
     assert (due - timedelta(minutes=MOST)).timestamp() * 1000 <= place <= due.timestamp() * 1000
