@@ -9,16 +9,28 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Iterator
 from datetime import timedelta
+from itertools import islice
 
 from desk.email import ParsedEmail
-from mail.threads import ancestors, subject_key
+from mail.threads import TAG, ancestors, subject_key
 
 RESEND_WINDOW = timedelta(hours=72)
 """The same words later than this are a new matter: notices repeat themselves every week."""
 
 MIN_WORDS = 5
-SAME = 0.5
+MUNGED = 0.05
+"""The share of words that may differ: lists change a charset, break a line, mask an address."""
+
+MAX_FOOTERS, MAX_FOOTER = 3, 1_000
+SEPARATOR = re.compile(r"^[ \t]{0,3}(?:-- ?|[-_=*~#]{5,}[^\n]{0,60})$", re.M)
+PLACE = re.compile(r"@|://")
+FOOTER = re.compile(
+    r"\bunsubscri|\bsubscri|mailing[ -]?list|listinfo|\blist\b|\babmeld|\babbestell"
+    r"|désabonn|désinscri|cancelar la suscripci|liste de diffusion|mailingliste|verteiler",
+    re.I,
+)
 WORD = re.compile(r"\w+")
 MAX_TEXT = 50_000
 
@@ -35,16 +47,41 @@ def content_key(parsed: ParsedEmail) -> str:
     return hashlib.sha256("\n".join(parts).encode("utf-8", "replace")).hexdigest()
 
 
-def is_copy(one: ParsedEmail, other: ParsedEmail) -> bool:
-    """Whether two mails of one sender under one Message-ID are the same mail, perhaps with what a
-    mailing list added. Half of all their words in common is enough; another text is another mail.
+def is_copy(first: ParsedEmail, mail: ParsedEmail) -> bool:
+    """Whether ``mail``, by the same sender under the same Message-ID, says nothing that ``first``
+    does not: the same words and files, up to what mailing lists put below them. Another figure is
+    another mail; so is a new word or two in a short one.
     """
-    if subject_key(one.subject) != subject_key(other.subject):
+    if _subject(first) != _subject(mail):
         return False
-    first, second = (Counter(_words(mail.text)) for mail in (one, other))
-    if not first and not second:
-        return [f.sha256 for f in one.attachments] == [f.sha256 for f in other.attachments]
-    return (first & second).total() >= SAME * max(first.total(), second.total())
+    if not {file.sha256 for file in mail.attachments} <= {f.sha256 for f in first.attachments}:
+        return False
+    known = list(_bodies(first.text))
+    return any(_is_alike(words, one) for words in _bodies(mail.text) for one in known)
+
+
+def _subject(mail: ParsedEmail) -> str:
+    """A list puts its tag also before nothing."""
+    key = subject_key(mail.subject)
+    return "" if TAG.fullmatch(key) else key
+
+
+def _bodies(text: str) -> Iterator[Counter[str]]:
+    """The words of a text, with and without the footers that lists put below it."""
+    text = text[:MAX_TEXT].rstrip()
+    yield Counter(_words(text))
+    for line in islice(reversed(list(SEPARATOR.finditer(text))), MAX_FOOTERS):
+        footer, text = text[line.start() :], text[: line.start()]
+        if len(footer) > MAX_FOOTER or not (FOOTER.search(footer) and PLACE.search(footer)):
+            return
+        yield Counter(_words(text))
+
+
+def _is_alike(one: Counter[str], other: Counter[str]) -> bool:
+    differs = (one - other) + (other - one)
+    if differs.total() > MUNGED * max(one.total(), other.total()):
+        return False
+    return not any(character.isdigit() for word in differs for character in word)
 
 
 def _words(text: str) -> list[str]:
