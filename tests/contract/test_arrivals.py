@@ -276,7 +276,8 @@ async def test_an_answered_copy_of_an_old_mail_ends_no_ticket_that_went_on(store
     await here.arrive(FIRST, minutes=1)
     again = raw_mail("Re: Scanner", "It broke again.", "<3@lindqvist.example>", FIRST_ID)
     await here.arrive(again, minutes=9)
-    copied = raw_mail("[list] Scanner", TEXT + "\n-- \nthe list", FIRST_ID)
+    footer = "\n-- \nsupport mailing list\nhttps://lists.example/support"
+    copied = raw_mail("[list] Scanner", TEXT + footer, FIRST_ID)
     await here.arrive(copied, minutes=2, is_answered=True)
     assert await here.relations() == ["mail", "mail", "mail", "copy"]
     assert (await store.ticket(TicketId(2))).state is TicketState.NEW
