@@ -17,6 +17,7 @@ from bot.card import Card
 from bot.chat import Chat, Gone, looked_for
 from bot.reports import Reports
 from bot.ticket_card import ticket_card
+from bot.troubles import Warnings
 from desk.classification import Urgency
 from desk.errors import Permanent, Throttled, Transient
 from desk.failpoints import failpoint
@@ -170,6 +171,10 @@ class Board:
     async def report(self, id: int) -> None:
         """Tell the managers of urgent work that was given up; the step ``report``."""
         await self._reports()(id)
+
+    async def warn(self, mailbox: int) -> None:
+        """Tell the managers that a mailbox cannot be read, or is again; the step ``warn``."""
+        await Warnings(self.store, self.chats, self.managers)(mailbox)
 
     async def alert(self, id: int) -> None:
         """Tell people of an escalation; the step ``alert``."""

@@ -24,6 +24,7 @@ from cli.mailboxes import (
 )
 from cli.output import Record
 from cli.records import mailbox_settings, opened_store
+from desk import troubles
 from desk.email import Mailbox
 from desk.errors import DeskError, Misconfigured
 from desk.settings import MailboxSettings, Settings
@@ -74,6 +75,7 @@ async def _open_up(store: Store, settings: Settings, given: MailboxSettings, pas
         record = await change.add_mailbox(given.name, given.address, given.kind, given.team)
         change.audit("mailbox_opened", f"mailbox:{record.id}", None, {"kind": given.kind})
         await change.save_checkpoint(record.id, record.checkpoint)  # what was wrong is tried anew
+        await troubles.end(change, record.id)
     if signed is not None:
         await StoredTokens(store, record.id).replace(signed)
     elif password:
@@ -110,6 +112,7 @@ async def remove(settings: Settings, name: str) -> Record:
                 async with store.change() as change:
                     await change.forget_sign_in(record.id)
                     await change.save_checkpoint(record.id, record.checkpoint)
+                    await troubles.forget(change, record.id)
                     change.audit("mailbox_removed", f"mailbox:{record.id}", None, {})
     return {"removed": name, "file": str(file)}
 

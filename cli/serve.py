@@ -177,7 +177,8 @@ def serve_doors(process: Process, desk: Desk, doors: Doors) -> None:
     shown = desk.service(Step.SHOW, doors.board.show, slots=4, is_patient=True)
     alerts = desk.service(Step.ALERT, doors.board.alert, slots=1, is_patient=True)
     reports = desk.service(Step.REPORT, doors.board.report, slots=1, is_patient=True)
-    process.serve(desk.runner({**shown, **alerts, **reports}))
+    warnings = desk.service(Step.WARN, doors.board.warn, slots=1, is_patient=True)
+    process.serve(desk.runner({**shown, **alerts, **reports, **warnings}))
 
 
 async def serve_steps(process: Process, desk: Desk) -> None:
@@ -241,8 +242,13 @@ def periodic(desk: Desk, providers: Mapping[MailboxId, Provider]) -> list[Tick]:
         found = await desk.store.unreported()
         await desk.queue.put(*(Job(Step.REPORT, id, 0.0, is_urgent=True) for id in found))
 
+    async def warn() -> None:
+        found = [id for id in await desk.store.troubled() if id in providers]
+        await desk.queue.put(*(Job(Step.WARN, id, 0.0, is_urgent=True) for id in found))
+
     return [
         Tick("report", 5, report),
+        Tick("warn", 10, warn),
         Tick("fetch", 20, fetch),
         Tick("sweep", 10, Sweep(desk.store, desk.queue)),
         Tick("watch", 5, Watch(desk.store, desk.queue)),

@@ -114,7 +114,7 @@ async def _ticket_of(connection: AsyncConnection, step: Step, id: int) -> Ticket
         Step.SENDING: select(responses.c.ticket_id).where(responses.c.id == id),
         Step.ALERT: select(escalations.c.ticket_id).where(escalations.c.id == id),
     }
-    if step in (Step.INTAKE, Step.REPORT):
+    if step in (Step.INTAKE, Step.REPORT, Step.WARN):
         return None
     of_ticket = select(tickets.c.id).where(tickets.c.id == id)
     found = await connection.scalar(queries.get(step, of_ticket))

@@ -1,18 +1,19 @@
-"""Reading what is late, what will be, and who was told."""
+"""Reading what is late, what will be, what cannot be read, and who was told."""
 
 from __future__ import annotations
 
 from sqlalchemy import select
 
-from desk import audit, dead_letters, ranking, sla_records
+from desk import audit, dead_letters, ranking, sla_records, troubles
 from desk.auditor import Finding, audited
-from desk.ids import TicketId
+from desk.ids import MailboxId, TicketId
 from desk.reading import Reading
 from desk.sla import Escalation, SlaClock
 from desk.sla_records import Alert
 from desk.steps import Step
 from desk.tables.sla import escalations
 from desk.ticket import Ticket
+from desk.troubles import Trouble
 
 
 class Lateness(Reading):
@@ -39,6 +40,21 @@ class Lateness(Reading):
             dead = await dead_letters.given_up(connection)
             found = await sla_records.untold(connection)
         return [id for id in found if (Step.ALERT, id) not in dead]
+
+    async def trouble(self, id: MailboxId) -> Trouble | None:
+        """Why managers are to hear of this mailbox, if they are."""
+        async with self.read() as connection:
+            found = await troubles.read(connection)
+        return next((one for one in found if one.mailbox_id == id), None)
+
+    async def troubled(self) -> list[MailboxId]:
+        """Mailboxes of which managers are still to be told, and that was not given up."""
+        now = self.clock.now()
+        async with self.read() as connection:
+            dead = await dead_letters.given_up(connection)
+            found = await troubles.read(connection)
+        ids = [one.mailbox_id for one in found if one.is_to_be_told(now)]
+        return [id for id in ids if (Step.WARN, id) not in dead]
 
     async def escalation(self, id: int) -> Escalation:
         row = await self._one(select(escalations).where(escalations.c.id == id), f"escalation {id}")

@@ -164,7 +164,7 @@ class LetterOffice:
     async def _asked_for(self, letter: DeadLetter) -> Sequence[Job]:
         """What the records ask for now; a ticket may have moved on meanwhile."""
         own = []
-        if letter.step in (Step.INTAKE, Step.ALERT, Step.REPORT):
+        if letter.step in (Step.INTAKE, Step.ALERT, Step.REPORT, Step.WARN):
             is_urgent = letter.step is not Step.INTAKE
             own = [Job(letter.step, letter.target, 0.0, is_urgent=is_urgent)]
         return [*own, *(await self._of_ticket(letter.ticket_id) if letter.ticket_id else ())]

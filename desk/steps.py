@@ -19,6 +19,7 @@ class Step(StrEnum):
     SHOW = "show"  # id of a ticket
     ALERT = "alert"  # id of an escalation
     REPORT = "report"  # id of a dead letter
+    WARN = "warn"  # id of a mailbox
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from desk import troubles
 from desk.change import Change
 from desk.email import Mailbox, ParsedEmail
-from desk.errors import DeskError, Transient
+from desk.errors import DeskError, Permanent, Transient
 from desk.failpoints import failpoint
 from desk.handing_on import hand_on
 from desk.ids import MailboxId
@@ -58,8 +59,7 @@ class Intake:
             page = await provider.fetch(mailbox.checkpoint)
         except DeskError as error:
             log.warning("mailbox not read", mailbox=mailbox.id, error=type(error).__name__)
-            async with self.store.change() as change:
-                await change.save_checkpoint(mailbox.id, mailbox.checkpoint, str(error))
+            await self._note_trouble(mailbox, error)
             return
         await failpoint("intake.fetched")
         mails = await asyncio.gather(*(self._read(arrival) for arrival in page.arrivals))
@@ -68,6 +68,12 @@ class Intake:
         await hand_on(self.queue, *(job for taken in stored for job in follow_up(taken)))
         if page.more:
             await hand_on(self.queue, Job(Step.INTAKE, mailbox.id, 0.0, is_urgent=False))
+
+    async def _note_trouble(self, mailbox: Mailbox, error: DeskError) -> None:
+        needs_a_person = isinstance(error, Permanent)
+        async with self.store.change() as change:
+            await change.save_checkpoint(mailbox.id, mailbox.checkpoint, str(error) or kind(error))
+            await troubles.note(change, mailbox.id, needs_a_person=needs_a_person)
 
     async def _read(self, arrival: Arrival) -> Mail:
         parsed = await self.parse(arrival.raw)
@@ -116,6 +122,8 @@ class Intake:
                 taken.append(await _taken_in(change, mailbox, mail))
             if checkpoint != mailbox.checkpoint or mailbox.problem:
                 await change.save_checkpoint(mailbox.id, checkpoint)
+            if mailbox.problem:
+                await troubles.end(change, mailbox.id)
         return taken
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, ForeignKey, Integer, LargeBinary, String, Table, Text
 
-from desk.tables.schema import id_column, metadata
+from desk.tables.schema import Instant, id_column, metadata
 
 mailboxes = Table(
     "mailboxes",
@@ -24,4 +24,14 @@ sign_ins = Table(
     Column("mailbox_id", ForeignKey(mailboxes.c.id), primary_key=True, autoincrement=False),
     Column("version", Integer, nullable=False),
     Column("sealed", LargeBinary, nullable=False),
+)
+
+troubles = Table(
+    "troubles",
+    metadata,
+    Column("mailbox_id", ForeignKey(mailboxes.c.id), primary_key=True, autoincrement=False),
+    Column("since", Instant, nullable=False),
+    Column("tell_at", Instant, nullable=False),
+    Column("told_at", Instant),
+    Column("ended_at", Instant),
 )

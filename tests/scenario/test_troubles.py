@@ -1,0 +1,171 @@
+"""A mailbox that cannot be read: managers are told once, and once that it is read again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+
+from bot.board import Board, Route
+from desk import troubles
+from desk.errors import DeskError, Misconfigured, Permanent, Transient
+from desk.people import Role
+from desk.places import Network
+from desk.store import Store
+from mail.provider import Page
+from tests.doubles.desk import FastClock
+from tests.doubles.house import House
+from tests.doubles.mailbox import ScriptedMailbox, parse_here
+from tests.scenario.test_board import Wall, board
+from tests.scenario.test_steps import clock as clock
+from tests.scenario.test_steps import house as house
+from workers.intake import Intake
+
+SIGNED_OUT = Misconfigured("support needs sign-in: python app.py mailbox add gmail")
+AWAY = Transient("imap.example does not answer")
+
+
+@dataclass
+class Moody(ScriptedMailbox):
+    """Cannot be read while there is a ``trouble``."""
+
+    trouble: DeskError | None = None
+
+    async def fetch(self, checkpoint: str, limit: int = 50) -> Page:
+        if self.trouble is not None:
+            raise self.trouble
+        return await super().fetch(checkpoint, limit)
+
+
+@dataclass
+class Scene:
+    """A mailbox, what the managers hear, and the schedule in between."""
+
+    house: House
+    box: Moody
+    wall: Wall = field(default_factory=Wall)
+
+    @property
+    def board(self) -> Board:
+        made = board(self.house.store, self.wall, Wall())
+        made.managers = [Route(Network.SLACK, "bosses")]
+        return made
+
+    async def look(self, trouble: DeskError | None, seconds: float = 20) -> None:
+        """The mailbox is read so much later, and the managers told what there is to tell."""
+        self.house.clock.forward(seconds=seconds)
+        self.box.trouble = trouble
+        providers = {self.house.box: self.box}
+        await Intake(self.house.store, self.house.queue, providers, parse_here)(self.house.box)
+        for id in await self.house.store.troubled():
+            await self.board.warn(id)
+
+
+@pytest.fixture
+def scene(house: House) -> Scene:
+    return Scene(house, Moody())
+
+
+async def test_a_sign_in_that_is_needed_is_told_once_and_then_its_end(scene: Scene) -> None:
+    for _ in range(5):
+        await scene.look(SIGNED_OUT)
+    [told] = scene.wall.told
+    assert told.startswith("The mailbox support (support@lanewright.example) cannot be read since")
+    assert told.endswith("support needs sign-in: python app.py mailbox add gmail")
+    await scene.look(None)
+    assert len(scene.wall.told) == 1, "one good look is not the end of it"
+    await scene.look(None, 61)
+    await scene.look(None, 61)
+    assert scene.wall.told[1:] == [
+        line for line in scene.wall.told if "is read again since" in line
+    ]
+    assert len(scene.wall.told) == 2
+    await scene.look(SIGNED_OUT)
+    assert len(scene.wall.told) == 3, "that is another episode"
+
+
+async def test_a_server_that_is_restarted_is_not_told(scene: Scene) -> None:
+    for _ in range(20):
+        await scene.look(AWAY, 40)
+    await scene.look(None)
+    await scene.look(None, 600)
+    assert scene.wall.told == []
+
+
+async def test_a_server_that_stays_away_is_told_after_a_quarter_of_an_hour(scene: Scene) -> None:
+    await scene.look(AWAY)
+    await scene.look(AWAY, 14 * 60)
+    assert scene.wall.told == []
+    await scene.look(AWAY, 60)
+    await scene.look(AWAY, 3600)
+    assert len(scene.wall.told) == 1
+    assert scene.wall.told[0].endswith("imap.example does not answer")
+
+
+async def test_what_comes_and_goes_is_one_episode(scene: Scene) -> None:
+    for _ in range(6):
+        await scene.look(SIGNED_OUT)
+        await scene.look(None)
+    assert len(scene.wall.told) == 1
+
+
+async def test_managers_whom_nobody_reached_are_told_later(scene: Scene) -> None:
+    scene.wall.broken = {"bosses": Transient("Slack is away")}
+    with pytest.raises(Transient):
+        await scene.look(SIGNED_OUT)
+    assert scene.wall.told == []
+    scene.wall.broken.clear()
+    await scene.look(SIGNED_OUT)
+    assert len(scene.wall.told) == 1
+
+
+async def test_without_a_channel_each_manager_is_told(scene: Scene) -> None:
+    store = scene.house.store
+    async with store.change() as change:
+        for name, role in (("omar", Role.MANAGER), ("mia", Role.ADMIN), ("lea", Role.AGENT)):
+            user = await change.add_user(f"{name}@lanewright.example", name, role)
+            await change.link(user.id, Network.SLACK, f"U{name}")
+    await scene.look(AWAY)
+    made = board(store, scene.wall, Wall())
+    scene.house.clock.forward(minutes=15)
+    await made.warn(scene.house.box)
+    await made.warn(scene.house.box)
+    assert sorted(scene.wall.calls) == ["tell Umia", "tell Uomar"]
+
+
+async def test_a_mailbox_that_was_removed_is_told_no_more(scene: Scene) -> None:
+    await scene.look(SIGNED_OUT)
+    async with scene.house.store.change() as change:
+        await troubles.forget(change, scene.house.box)
+    await scene.look(None, 600)
+    assert len(scene.wall.told) == 1
+
+
+async def test_an_archived_channel_is_for_a_person_to_see(scene: Scene) -> None:
+    scene.wall.broken = {"bosses": Permanent("The channel is archived")}
+    with pytest.raises(Permanent):
+        await scene.look(SIGNED_OUT)
+
+
+async def test_it_is_the_same_on_both_databases(any_store: Store, clock: FastClock) -> None:
+    async with any_store.change() as change:
+        box = (await change.add_mailbox("support", "support@x.example", "maildir")).id
+        await troubles.note(change, box, needs_a_person=False)
+    assert await any_store.troubled() == []
+    async with any_store.change() as change:
+        await troubles.note(change, box, needs_a_person=True)
+    assert await any_store.troubled() == [box]
+    trouble = await any_store.trouble(box)
+    assert trouble is not None
+    async with any_store.change() as change:
+        await troubles.record_told(change, trouble, 1)
+    assert await any_store.troubled() == []
+    async with any_store.change() as change:
+        await troubles.end(change, box)
+    clock.forward(minutes=1)
+    ended = await any_store.trouble(box)
+    assert ended is not None
+    assert (await any_store.troubled(), ended.since) == ([box], trouble.since)
+    async with any_store.change() as change:
+        await troubles.record_told(change, ended, 1)
+    assert await any_store.trouble(box) is None
