@@ -67,11 +67,8 @@ def detached(envelope: Envelope, name: str) -> Envelope:
 async def keep(change: Change, response: ResponseId, file: NewFile) -> None:
     """The bytes, sealed in their own row."""
     row = {"response_id": response, "sha256": file.attachment.sha256}
-    if await change.insert_or_ignore(files, {**row, "sealed": b""}, ["response_id", "sha256"]):
-        place = f"files.sealed:{response}:{row['sha256']}"
-        sealed = change.vault.seal(file.data, place)
-        full = {**row, "sealed": sealed}
-        await change.upsert(files, full, ["response_id", "sha256"], ["sealed"])
+    sealed = change.vault.seal(file.data, f"files.sealed:{response}:{row['sha256']}")
+    await change.insert_or_ignore(files, {**row, "sealed": sealed}, ["response_id", "sha256"])
 
 
 async def read(store: Store, response: Response) -> dict[str, bytes]:

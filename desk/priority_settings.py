@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from desk.priority import Weights
+from desk.priority import USUAL, Weights
 from desk.section import Section
 
 Minutes = Annotated[int, Field(ge=0)]
@@ -15,26 +15,24 @@ Minutes = Annotated[int, Field(ge=0)]
 class PrioritySettings(Section):
     """Minutes that each reason moves a ticket up; ``vips`` are addresses and @domains."""
 
-    vip_minutes: Minutes = 30
-    unhappy_minutes: Minutes = 20
-    reopened_minutes: Minutes = 15
-    again_minutes: Minutes = 15
-    again_most_minutes: Minutes = 45
-    bump_minutes: Minutes = 60
-    most_minutes: Minutes = 120
-    late_minutes: Minutes = 240
+    vip_minutes: Minutes = USUAL.vip
+    unhappy_minutes: Minutes = USUAL.unhappy
+    reopened_minutes: Minutes = USUAL.reopened
+    again_minutes: Minutes = USUAL.again
+    again_most_minutes: Minutes = USUAL.again_most
+    bump_minutes: Minutes = USUAL.bump
+    most_minutes: Minutes = USUAL.most
+    late_minutes: Minutes = USUAL.late
     vips: tuple[str, ...] = ()
+
+    @field_validator("vips")
+    @classmethod
+    def _folded(cls, vips: tuple[str, ...]) -> tuple[str, ...]:
+        if strange := [vip for vip in vips if "@" not in vip]:
+            raise ValueError(f"{strange[0]!r} is no address and no @domain")
+        return tuple(vip.strip().casefold() for vip in vips)
 
     @property
     def weights(self) -> Weights:
-        return Weights(
-            vip=self.vip_minutes,
-            unhappy=self.unhappy_minutes,
-            reopened=self.reopened_minutes,
-            again=self.again_minutes,
-            again_most=self.again_most_minutes,
-            bump=self.bump_minutes,
-            most=self.most_minutes,
-            late=self.late_minutes,
-            vips=frozenset(vip.strip().casefold() for vip in self.vips),
-        )
+        given = {name.removesuffix("_minutes"): value for name, value in self}
+        return Weights(**{**given, "vips": frozenset(self.vips)})

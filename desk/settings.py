@@ -29,6 +29,7 @@ from desk.promises import USUAL, Policies
 from desk.section import Section
 from desk.signature import Signature, faults
 from desk.sla_settings import (
+    MINUTE,
     CalendarSettings,
     EscalationSettings,
     Minutes,
@@ -37,7 +38,6 @@ from desk.sla_settings import (
     spans,
 )
 
-MINUTE = timedelta(minutes=1)
 Port = Annotated[int, Field(ge=0, le=65_535)]
 """0 lets the system choose one."""
 

@@ -16,6 +16,8 @@ from desk.promises import Policies, Policy
 from desk.section import Section
 from desk.sla import Pace
 
+MINUTE = timedelta(minutes=1)
+PACE = Pace()
 TEN_YEARS = 5_256_000
 Minutes = dict[Urgency, Annotated[float, Field(ge=0, le=TEN_YEARS)]]
 SOME_DAY = datetime(2026, 1, 1, tzinfo=UTC)
@@ -69,9 +71,9 @@ class PolicySettings(Section):
 class EscalationSettings(Section):
     """How a breach is said again, and who comes after the managers."""
 
-    repeat_minutes: Wait = 15.0
-    acknowledged_minutes: Wait = 30.0
-    claimed_minutes: Wait = 120.0
+    repeat_minutes: Wait = PACE.repeat / MINUTE
+    acknowledged_minutes: Wait = PACE.acknowledged / MINUTE
+    claimed_minutes: Wait = PACE.claimed / MINUTE
     on_call: tuple[str, ...] = ()
 
     @property

@@ -159,3 +159,13 @@ def test_botbuilder_is_imported_by_one_file() -> None:
         if name.split(".")[0] in {"botbuilder", "botframework", "msrest"}
     }
     assert users <= {"bot/teams/wire.py"}
+
+
+def test_a_savepoint_is_taken_together_with_its_audit_entries() -> None:
+    """Through ``Change.apart``: what is undone must not be told by the audit log."""
+    users = {
+        str(path.relative_to(ROOT))
+        for path in modules(*MAY_IMPORT)
+        if "begin_nested" in path.read_text("utf-8")
+    }
+    assert users == {"desk/rows.py"}

@@ -131,6 +131,10 @@ def test_mailboxes_can_be_given_as_json(monkeypatch: pytest.MonkeyPatch) -> None
         ("[sla_minutes]\ncritical = -1\nhigh = 2\nnormal = 3\nlow = 4", "sla_minutes.critical"),
         ("[sla_minutes]\ncritical = 1\nhigh = 2\nnormal = 3\nlow = inf", "sla_minutes.low"),
         ("[escalation]\nrepeat_minutes = inf", "escalation.repeat_minutes"),
+        (
+            "[priority]\nvips = ['lindqvist.example']",
+            "priority.vips: 'lindqvist.example' is no address",
+        ),
         ("[[policies]]\n[[policies]]", "two policies are for the mailbox ''"),
         ("[[calendars]]\nname = 'a'\n[[calendars]]\nname = 'a'", "two calendars are named 'a'"),
     ],

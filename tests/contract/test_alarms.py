@@ -1,0 +1,76 @@
+"""What people do about a breach: who has seen it, for how long it is quiet. On both databases."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from desk.moves import Verb
+from desk.sla import SlaClock
+from desk.store import Store
+from tests.doubles.desk import FastClock, Scene, overdue, scene
+
+MINUTE = timedelta(minutes=1)
+
+
+async def late(store: Store) -> Scene:
+    at = await scene(store)
+    await overdue(at)
+    return at
+
+
+async def the_clock(at: Scene) -> SlaClock:
+    [clock] = await at.store.clocks(at.ticket.id)
+    return clock
+
+
+async def seen_by(at: Scene) -> list[int | None]:
+    return [one.acknowledged_by for one in await at.store.told(at.ticket.id)]
+
+
+async def do(at: Scene, verb: Verb, **more: object) -> str:
+    outcome = await at.actions.act(await at.request(verb, **more))  # type: ignore[arg-type]
+    return outcome.note or outcome.result
+
+
+async def test_who_gives_a_late_ticket_back_has_not_seen_its_alert(any_store: Store) -> None:
+    at = await scene(any_store)
+    await do(at, Verb.CLAIM)
+    await overdue(at)
+    assert await do(at, Verb.RELEASE) == "done"
+    assert await seen_by(at) == [None]
+
+
+async def test_the_first_who_saw_an_alert_is_the_one_who_is_named(any_store: Store) -> None:
+    at = await late(any_store)
+    assert await do(at, Verb.ACKNOWLEDGE) == "done"
+    assert await do(at, Verb.ACKNOWLEDGE, user=at.omar) == "Ann has acknowledged this already"
+    assert await do(at, Verb.TAKE, user=at.omar) == "done"
+    assert await seen_by(at) == [at.ann.id]
+
+
+async def test_a_reply_that_failed_is_not_kept_quiet_by_the_claim(
+    any_store: Store, clock: FastClock
+) -> None:
+    at = await late(any_store)
+    await do(at, Verb.APPROVE)  # and claims it
+    assert (await the_clock(at)).next_at == clock.now() + 120 * MINUTE
+    response = await at.response()
+    assert response is not None
+    async with any_store.change() as change:
+        await change.move_response(response, Verb.FAIL, {"failure": "The server refused it."})
+    assert (await the_clock(at)).next_at == clock.now() + 15 * MINUTE
+
+
+async def test_only_loud_rungs_are_acknowledged(any_store: Store, clock: FastClock) -> None:
+    at = await scene(any_store)
+    for minutes in (31, 18, 12):
+        clock.forward(minutes=minutes)
+        for id in await any_store.due_clocks():
+            async with any_store.change() as change:
+                await change.fire(id)
+        for told in await any_store.untold():
+            async with any_store.change() as change:
+                await change.record_fired(await any_store.escalation(told), 1)
+    assert await do(at, Verb.ACKNOWLEDGE) == "done"
+    assert await seen_by(at) == [at.ann.id, at.ann.id]
+    assert (await any_store.escalation(1)).acknowledged_by is None
