@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-from bot.adaptive_text import Json, block, line, lines, reflowed, spelled
+from bot.adaptive_text import Json, block, dated, line, lines, reflowed, spelled
 from bot.card import Button, Card, Look, Tone
 from bot.press import SAVE_AND_SEND, input_id, press_data
 from bot.words import clip
@@ -71,9 +71,9 @@ def _draw(card: Card, shown: tuple[int, int], has_whole_input: bool) -> Json:
         "type": "AdaptiveCard",
         "version": "1.5",
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
-        "fallbackText": spelled(clip(card.line, ENOUGH["line"])),
+        "fallbackText": spelled(clip(card.line, ENOUGH["line"]), card.drawn_at),
         "msteams": {"width": "Full"},
-        "body": body,
+        "body": [dated(part, card.drawn_at) for part in body],
     }
 
 

@@ -4,12 +4,14 @@ and times are drawn by the reader's client in the reader's zone."""
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from desk.standing import MARK
+from desk.standing import MARK, clock_time
 
 Json = dict[str, Any]
+UTC_ZONE = ZoneInfo("UTC")
 
 
 def block(text: str, **looks: object) -> Json:
@@ -84,9 +86,35 @@ def _timed(text: str) -> str:
     return MARK.sub(lambda mark: f"{{{{TIME({_at(mark):%Y-%m-%dT%H:%M:%SZ})}}}}", text)
 
 
-def spelled(text: str) -> str:
+def spelled(text: str, now: datetime) -> str:
     """For the notification line, where functions are not run."""
-    return MARK.sub(lambda mark: f"{_at(mark):%H:%M} UTC", text)
+    return MARK.sub(lambda mark: f"{clock_time(int(mark[1]), UTC_ZONE, now)} UTC", text)
+
+
+FUNCTION = re.compile(r"\{\{TIME\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)\)\}\}")
+NEAR = timedelta(hours=12)
+
+
+def dated(part: Any, now: datetime) -> Any:
+    """What was drawn, where times that are not of today have their day before them. Whose today it
+    is only the reader's client knows: here it is what is less than twelve hours away, on the same
+    day in UTC. What is typed or sent back stays as it is."""
+    if isinstance(part, list):
+        return [dated(one, now) for one in part]
+    if isinstance(part, dict):
+        is_typed = str(part.get("type", "")).startswith("Input.")
+        kept = part.keys() if is_typed else {"data"}
+        return {name: one if name in kept else dated(one, now) for name, one in part.items()}
+    if isinstance(part, str):
+        return FUNCTION.sub(lambda found: _with_day(found, now), part)
+    return part
+
+
+def _with_day(found: re.Match[str], now: datetime) -> str:
+    at = datetime.fromisoformat(found[1])
+    if at.date() == now.astimezone(UTC).date() and abs(at - now) < NEAR:
+        return found[0]
+    return f"{{{{DATE({found[1]}, SHORT)}}}} {found[0]}"
 
 
 def _at(mark: re.Match[str]) -> datetime:

@@ -48,6 +48,7 @@ def alert_card(
         buttons=() if is_over else _buttons(view, told, people),
         footer=f"#{ticket.id} · the ticket and its draft: show {ticket.id}",
         line=f"{title} (#{ticket.id}). {status}",
+        drawn_at=now,
         alert=told.id,
     )
 

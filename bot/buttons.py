@@ -75,8 +75,8 @@ def _approve(response: Response) -> tuple[Button, ...]:
     blocking = [f.reason for f in response.draft.findings if f.severity is Severity.BLOCKING]
     if not blocking:
         return (Button(Verb.APPROVE, "Approve & send", Look.PRIMARY),)
-    question = f"{' '.join(blocking)} Send it nevertheless?"
-    return (Button(Verb.APPROVE, "Send nevertheless…", Look.DANGER, confirm=question),)
+    question = f"{' '.join(blocking)} Send it anyway?"
+    return (Button(Verb.APPROVE, "Send anyway…", Look.DANGER, confirm=question),)
 
 
 def _edit(response: Response) -> Button:
@@ -93,7 +93,7 @@ def _claim(view: TicketView) -> Button:
 def _quiet(view: TicketView) -> tuple[Button, ...]:
     is_answerable = view.email.parsed.kind in (Kind.PERSON, Kind.LIST)
     asks = "What should the new draft do differently? (may stay empty)"
-    regenerate = Button(Verb.REGENERATE, "Write another draft", asks=asks, is_quiet=True)
+    regenerate = Button(Verb.REGENERATE, "Regenerate draft", asks=asks, is_quiet=True)
     response = view.response
     has_draft = (
         response is not None and response.state is ResponseState.DRAFT and draft_text(response)

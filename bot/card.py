@@ -7,6 +7,7 @@ Customer text reaches a card as it is; escaping is the drawing's business. Times
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from desk.action import Seen
@@ -69,6 +70,7 @@ class Card:
     buttons: tuple[Button, ...]
     footer: str
     line: str
+    drawn_at: datetime
     alert: int = 0
     letter: int = 0
 

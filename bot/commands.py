@@ -38,7 +38,7 @@ HELP = (
     ("12 snooze 2h", "out of the queue for 2 hours; 12 wake brings it back"),
     ("12 undo", "stop a reply that has not left yet"),
     ("12 reject", "throw the draft away"),
-    ("12 redraft", "have another draft written; add what it should do differently"),
+    ("12 regenerate", "have another draft written; add what it should do differently"),
     ("12 detach", "take the files off the reply; add a name for one of them"),
     ("12 close", "no reply is needed"),
     ("12 sent", "nobody knew whether a reply left, and you do: it did (managers)"),
@@ -58,7 +58,7 @@ VERBS = {
     "release": Verb.RELEASE,
     "undo": Verb.UNDO,
     "reject": Verb.REJECT,
-    "redraft": Verb.REGENERATE,
+    "regenerate": Verb.REGENERATE,
     "detach": Verb.DETACH,
     "close": Verb.CLOSE,
     "bump": Verb.BUMP,
@@ -73,7 +73,7 @@ VERBS = {
     "again": Verb.SEND_AGAIN,
 }
 
-WITH_TEXT = ("redraft", "detach", "bump", "vip", "urgency", "assign", "snooze")
+WITH_TEXT = ("regenerate", "detach", "bump", "vip", "urgency", "assign", "snooze")
 """Commands whose verb needs the rest of the line."""
 
 QUEUE_LENGTH = 10
@@ -225,7 +225,7 @@ class Commands:
 def told(outcome: Outcome, command: Command) -> str:
     """The words for an action that was not done."""
     if outcome.result is Result.CONFIRM:
-        return f"{outcome.note}\nTo do it all the same:  {command.ticket} {command.word} anyway"
+        return f"{outcome.note}\nTo do it anyway:  {command.ticket} {command.word} anyway"
     return outcome.note or "That was done already."
 
 

@@ -23,8 +23,8 @@ def facts(view: TicketView, now: datetime) -> tuple[tuple[str, str], ...]:
         return tuple(_given_up(view))
     known = [
         ("Urgency", _urgency(view, labels)),
-        ("Mood", _mood(labels)),
-        ("Kind", _kind(view, labels)),
+        ("Sentiment", _sentiment(labels)),
+        _category(view, labels),
     ]
     if people := _recipients(view):
         known.append(("Reply to", people))
@@ -111,7 +111,7 @@ def _urgency(view: TicketView, known: Classification) -> str:
     return f"{said} (unsure)" if "urgency" in known.unsure else said
 
 
-def _mood(known: Classification) -> str:
+def _sentiment(known: Classification) -> str:
     said = known.sentiment.label.capitalize()
     if "sentiment" in known.unsure:
         return f"{said} (unsure)"
@@ -120,7 +120,8 @@ def _mood(known: Classification) -> str:
     )
 
 
-def _kind(view: TicketView, known: Classification) -> str:
+def _category(view: TicketView, known: Classification) -> tuple[str, str]:
+    """What it is about; of what no person wrote, what it is."""
     form = {
         Kind.BOUNCE: "A mail came back",
         Kind.AUTO: "Automatic reply",
@@ -129,9 +130,9 @@ def _kind(view: TicketView, known: Classification) -> str:
         Kind.ENCRYPTED: "Encrypted: open it in a mail program",
     }.get(view.email.parsed.kind)
     if form:
-        return form
+        return "Kind", form
     said = known.category.label.capitalize()
-    return f"{said} (unsure)" if "category" in known.unsure else said
+    return "Category", f"{said} (unsure)" if "category" in known.unsure else said
 
 
 def is_done(view: TicketView) -> bool:

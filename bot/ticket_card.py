@@ -43,6 +43,7 @@ def ticket_card(view: TicketView, now: datetime) -> Card:
         buttons=buttons(view),
         footer=_footer(view),
         line=_line(view, title),
+        drawn_at=now,
     )
 
 

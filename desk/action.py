@@ -19,7 +19,7 @@ from desk.priority import Weights
 from desk.response import Citation, Finding
 from desk.ticket import Ticket
 
-CLAIMED = "A colleague has claimed this ticket. Go on anyway?"
+CLAIMED = "A colleague has claimed this ticket. Do it anyway?"
 
 
 class Review(Protocol):

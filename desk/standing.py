@@ -24,13 +24,23 @@ def when(at: datetime) -> str:
     return f"\ue000{int(at.timestamp())}\ue001"
 
 
-def unmarked(text: str, zone: ZoneInfo) -> str:
-    """Marks written out as ``HH:MM`` in ``zone``, for places that cannot draw them.
+def unmarked(text: str, zone: ZoneInfo, now: datetime | None = None) -> str:
+    """Marks written out in ``zone``, for places that cannot draw them: with the day, unless that is
+    the day of ``now`` or nobody says when that is.
 
-    >>> unmarked("Sent by Ann, \ue0001764333060\ue001", ZoneInfo("UTC"))
+    >>> said = "Sent by Ann, \ue0001764333060\ue001"
+    >>> unmarked(said, ZoneInfo("UTC"))
     'Sent by Ann, 12:31'
+    >>> unmarked(said, ZoneInfo("UTC"), datetime.fromtimestamp(1764400000, ZoneInfo("UTC")))
+    'Sent by Ann, Fri 28 Nov 12:31'
     """
-    return MARK.sub(lambda mark: datetime.fromtimestamp(int(mark[1]), zone).strftime("%H:%M"), text)
+    return MARK.sub(lambda mark: clock_time(int(mark[1]), zone, now), text)
+
+
+def clock_time(seconds: int, zone: ZoneInfo, now: datetime | None = None) -> str:
+    at = datetime.fromtimestamp(seconds, zone)
+    is_today = now is None or at.date() == now.astimezone(zone).date()
+    return f"{at:%H:%M}" if is_today else f"{at:%a} {at.day} {at:%b %H:%M}"
 
 
 def standing(view: TicketView) -> str:

@@ -42,7 +42,7 @@ def draw(card: Card, zone: ZoneInfo = UTC_ZONE) -> Message:
     after = [*_checks(card), *_actions(card), context(typed(card.footer, FOOTER))]
     room = text.MESSAGE - weight(before) - weight(after) - NOTE
     blocks = [*before, *_draft(card, room), *after]
-    return {"text": mrkdwn(plain(card.line, NOTE, zone)), "blocks": blocks}
+    return {"text": mrkdwn(plain(card.line, NOTE, zone, card.drawn_at)), "blocks": blocks}
 
 
 def weight(value: object) -> int:
@@ -78,10 +78,14 @@ def _why(card: Card, zone: ZoneInfo) -> Iterator[Block]:
     for start in range(0, len(card.facts), text.FIELDS // 2):
         facts = card.facts[start : start + text.FIELDS // 2]
         fields = [
-            (said_as(f"*{mrkdwn(name, FACT)}*"), literal(plain(said, FACT, zone).strip() or "–"))
+            (said_as(f"*{mrkdwn(name, FACT)}*"), literal(_fact(card, said, zone)))
             for name, said in facts
         ]
         yield {"type": "section", "fields": [part for pair in fields for part in pair]}
+
+
+def _fact(card: Card, said: str, zone: ZoneInfo) -> str:
+    return plain(said, FACT, zone, card.drawn_at).strip() or "–"
 
 
 def _quote(card: Card) -> Iterator[Block]:
@@ -237,7 +241,7 @@ def draw_question(question: str, carried: Carried) -> Message:
     button = {
         "type": "button",
         "action_id": "ticket.go_on",
-        "text": label("Yes, go on"),
+        "text": label("Do it anyway"),
         "value": str(go_on),
         "style": "danger",
     }

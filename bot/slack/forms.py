@@ -157,7 +157,7 @@ class Forms:
         self, user: User, form: Form, text: str, outcome: Outcome, *, sends: bool
     ) -> View:
         if outcome.result is Result.CONFIRM:
-            notice = f"{outcome.note} Nothing was saved yet: Save again to send it nevertheless."
+            notice = f"{outcome.note} Nothing was saved yet: Save again to send it anyway."
             asked = replace(form, asked=digest(text))
             return edit_view(*split(asked, text), notice=notice, sends=sends)
         view = await access.ticket(self.store, user, form.carried.ticket_id)

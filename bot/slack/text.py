@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from bot.words import clean, clip
-from desk.standing import MARK
+from desk.standing import MARK, clock_time
 
 # https://docs.slack.dev/reference/block-kit
 HEADER = 150
@@ -37,6 +37,10 @@ LIVE = re.compile(r"(?<=@)(?=here|channel|everyone|group)|(?<=:)(?=//)", re.IGNO
 WORD_JOINER = "\u2060"
 TYPED = re.compile(r"\b((?:show|why) \d+)")
 UTC_ZONE = ZoneInfo("UTC")
+AT_MARK = re.compile(rf"(?:\bat )?{MARK.pattern}")
+DAY_AND_TIME = "{date_short_pretty} at {time}"
+"""“today at 12:31”, in the reader's zone
+(https://docs.slack.dev/messaging/formatting-message-text#date-formatting)."""
 
 Run = dict[str, Any]
 """A part of rich text."""
@@ -60,11 +64,15 @@ def _said(text: str) -> str:
     literal = (
         LIVE.sub(WORD_JOINER, text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     )
-    return clean(MARK.sub(lambda mark: _date(int(mark[1])), literal))
+    return clean(AT_MARK.sub(lambda mark: _date(int(mark[1])), literal))
 
 
 def _date(seconds: int) -> str:
-    return f"<!date^{seconds}^{{time}}|{_clock(seconds, UTC_ZONE)}>"
+    return f"<!date^{seconds}^{DAY_AND_TIME}|{_dated(seconds)}>"
+
+
+def _dated(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC_ZONE):%Y-%m-%d %H:%M} UTC"
 
 
 def typed(text: str, limit: int = SECTION) -> str:
@@ -76,31 +84,31 @@ def runs(text: str) -> list[Run]:
     """Text as the elements of rich text, which takes no markup: the words stay what they are, and
     times are shown in the reader's zone."""
     # https://docs.slack.dev/reference/block-kit/blocks/rich-text-block#date-element-type
-    parts = MARK.split(text)
+    parts = AT_MARK.split(text)
     found: list[Run] = []
     for i, part in enumerate(parts):
         if i % 2:
             seconds = int(part)
-            clock = _clock(seconds, UTC_ZONE)
-            found.append(
-                {"type": "date", "timestamp": seconds, "format": "{time}", "fallback": clock}
-            )
+            shown = {"format": DAY_AND_TIME, "fallback": _dated(seconds)}
+            found.append({"type": "date", "timestamp": seconds, **shown})
         elif said := clean(part):
             found.append({"type": "text", "text": said})
     return found
 
 
-def plain(text: str, limit: int, zone: ZoneInfo = UTC_ZONE) -> str:
-    """Text for a plain_text object, which Slack shows as it is; times with the name of ``zone``.
+def plain(text: str, limit: int, zone: ZoneInfo = UTC_ZONE, now: datetime | None = None) -> str:
+    """Text for a plain_text object, which Slack shows as it is; times with the name of ``zone``,
+    and with the day unless it is that of ``now``.
 
     >>> plain("at \ue0001764333060\ue001", 50, ZoneInfo("Europe/Berlin"))
     'at 13:31 CET'
     """
-    return clip(clean(MARK.sub(lambda mark: _clock(int(mark[1]), zone), text)), limit)
+    return clip(clean(MARK.sub(lambda mark: _clock(int(mark[1]), zone, now), text)), limit)
 
 
-def _clock(seconds: int, zone: ZoneInfo) -> str:
-    return datetime.fromtimestamp(seconds, zone).strftime("%H:%M %Z")
+def _clock(seconds: int, zone: ZoneInfo, now: datetime | None) -> str:
+    name = datetime.fromtimestamp(seconds, zone).tzname()
+    return f"{clock_time(seconds, zone, now)} {name}"
 
 
 def pieces(text: str, size: int) -> list[tuple[str, str]]:

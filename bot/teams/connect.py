@@ -187,7 +187,7 @@ class Teams:
         return next((p for p in places if (p.network, p.channel) == here and p.message), None)
 
     async def _say(self, turn: Turn, text: str) -> None:
-        await self._wire.post(turn.reference, draw_text(text, self._zone))
+        await self._wire.post(turn.reference, draw_text(text, self._zone, self._store.clock.now()))
 
     async def _redraw(self, turn: Turn, message: str, activity: Json) -> None:
         await self._wire.update(turn.reference, message, activity)
@@ -204,13 +204,16 @@ class Teams:
         await asyncio.wait({pressing}, timeout=self._patience)
         if not pressing.done():
             self._begin(self._follow(turn, pressing))
-            return text_answer(WORKING, self._zone)
+            return self._told(WORKING)
         pressed: Pressed = pressing.result() or Pressed(note=NOT_REACHED)
         if pressed.card is None:
-            return text_answer(pressed.note, self._zone)
+            return self._told(pressed.note)
         if not pressed.note and pressed.card.is_own:
             self._begin(self._keep_up(turn, pressed.card))
         return card_answer(drawn(pressed, pressed.card))
+
+    def _told(self, text: str) -> Json:
+        return text_answer(text, self._zone, self._store.clock.now())
 
     async def _submitted(self, turn: Turn) -> None:
         await self._follow(turn, self._begin(self._press(turn)))

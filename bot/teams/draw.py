@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from bot.adaptive import LIMIT, draw, size
-from bot.adaptive_text import block, lines, spelled
+from bot.adaptive_text import block, dated, lines, spelled
 from bot.card import Card
 from bot.commands import HELP, help_text
 from bot.press import SAVE_AND_SEND, Press, input_id, press_data
@@ -28,7 +29,7 @@ HELP_FACTS = [{"title": usage, "value": meaning} for usage, meaning in HELP]
 
 def draw_card(card: Card) -> Json:
     """A message with the card; its summary is what the notification says."""
-    return _message(draw(card), clip(spelled(card.line), MOST_SUMMARY))
+    return _message(draw(card), clip(spelled(card.line, card.drawn_at), MOST_SUMMARY))
 
 
 def draw_pointer(card: Card) -> Json:
@@ -37,10 +38,10 @@ def draw_pointer(card: Card) -> Json:
     return _message(_adaptive([block(line, isSubtle=True, size="Small")], line), line)
 
 
-def draw_text(text: str, zone: ZoneInfo) -> Json:
+def draw_text(text: str, zone: ZoneInfo, now: datetime) -> Json:
     """One line as plain text; more as a card, for clients join the lines of plain text. Nothing in
     either is a mention, a link or Markdown."""
-    said = clean(unmarked(text, zone))
+    said = clean(unmarked(text, zone, now))
     if "\n" not in said and len(said) <= MOST_LINE:
         return {"type": "message", "textFormat": "plain", "text": said}
     summary = clip(said.partition("\n")[0], MOST_SUMMARY)
@@ -72,7 +73,7 @@ def draw_noted(card: Card, note: str, typed: str) -> Json:
 
 
 def draw_question(card: Card, question: str, press: Press) -> Json:
-    """The card with a question on top, and a button that does it all the same."""
+    """The card with a question on top, and a button that does it anyway."""
     shown = replace(card, seen=press.seen)
     name = SAVE_AND_SEND if press.then_send else str(press.verb)
     data = {**press_data(shown, name, True), "t": press.ticket_id}
@@ -82,11 +83,11 @@ def draw_question(card: Card, question: str, press: Press) -> Json:
         "type": "Action.Execute",
         "id": "go_on",
         "verb": "act",
-        "title": "Go on",
+        "title": "Do it anyway",
         "style": "destructive",
         "data": data,
         "associatedInputs": "none",
-        "fallback": {"type": "Action.Submit", "title": "Go on", "data": data},
+        "fallback": {"type": "Action.Submit", "title": "Do it anyway", "data": data},
     }
     items = [block(question, weight="Bolder"), {"type": "ActionSet", "actions": [action]}]
     kept, _ = _with_text(card, press.text if press.verb is Verb.EDIT else "")
@@ -98,14 +99,14 @@ def card_answer(adaptive: Json) -> Json:
     return {"statusCode": 200, "type": ADAPTIVE, "value": adaptive}
 
 
-def text_answer(text: str, zone: ZoneInfo) -> Json:
+def text_answer(text: str, zone: ZoneInfo, now: datetime) -> Json:
     """To Action.Execute: words for its presser alone."""
-    return {"statusCode": 200, "type": MESSAGE, "value": clean(unmarked(text, zone))}
+    return {"statusCode": 200, "type": MESSAGE, "value": clean(unmarked(text, zone, now))}
 
 
 def with_card(adaptive: Json, card: Card) -> Json:
     """A message with what was drawn for this card."""
-    return _message(adaptive, clip(spelled(card.line), MOST_SUMMARY))
+    return _message(adaptive, clip(spelled(card.line, card.drawn_at), MOST_SUMMARY))
 
 
 def _with_text(card: Card, text: str) -> tuple[Card, bool]:
@@ -119,7 +120,7 @@ def _with_text(card: Card, text: str) -> tuple[Card, bool]:
 
 def _headed(card: Card, head: list[Json]) -> Json:
     drawn = draw(card, LIMIT - size({"head": head}))
-    return {**drawn, "body": [*head, *drawn["body"]]}
+    return {**drawn, "body": [*(dated(part, card.drawn_at) for part in head), *drawn["body"]]}
 
 
 def _adaptive(body: list[Json], fallback: str) -> Json:

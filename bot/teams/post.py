@@ -56,18 +56,21 @@ class TeamsChat:
         below = (
             f"{root(channel_id(channel))}{THREAD}{thread}" if thread and has_threads else channel
         )
-        await self.wire.post(await self.reference(below), draw_text(text, self.zone))
+        await self.wire.post(await self.reference(below), self._drawn(text))
+
+    def _drawn(self, text: str) -> Json:
+        return draw_text(text, self.zone, self.store.clock.now())
 
     async def whisper(self, turn: Turn, text: str, in_public: str) -> None:
         """To this person alone; ``in_public`` is said when there is no way to."""
-        words = draw_text(text, self.zone)
+        words = self._drawn(text)
         if turn.is_private:
             await self.wire.post(turn.reference, words)
             return
         try:
             await self.wire.post((await self.private(turn)).reference, words)
         except DeskError:
-            await self.wire.post(turn.reference, draw_text(in_public, self.zone))
+            await self.wire.post(turn.reference, self._drawn(in_public))
 
     async def private(self, turn: Turn) -> Turn:
         """The same, as if it had come from the chat with this person alone."""

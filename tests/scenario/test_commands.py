@@ -29,7 +29,7 @@ async def say(at: Scene, line: str, key: str = "") -> Reply:
         ("12 approve", "approve", 12, ""),
         ("approve #12", "approve", 12, ""),
         ("#12", "show", 12, ""),
-        ("12 redraft  shorter please", "redraft", 12, "shorter please"),
+        ("12 regenerate  shorter please", "regenerate", 12, "shorter please"),
         ("why 12", "why", 12, ""),
         ("queue", "queue", None, ""),
         ("12345678901234567890 approve", "12345678901234567890", None, "approve"),
@@ -89,14 +89,14 @@ async def test_a_question_is_answered_with_anyway(store: Store) -> None:
     at = await scene(store)
     await at.actions.act(await at.request(Verb.CLAIM, at.omar))
     told = (await say(at, "1 approve", "a")).text
-    assert told.endswith("To do it all the same:  1 approve anyway")
+    assert told.endswith("To do it anyway:  1 approve anyway")
     [card] = (await say(at, "1 approve anyway", "b")).cards
     assert card.status.startswith("Approved by Ann")
 
 
-async def test_redraft_takes_what_it_should_do_differently(store: Store) -> None:
+async def test_regenerate_takes_what_it_should_do_differently(store: Store) -> None:
     at = await scene(store)
-    await say(at, "1 redraft shorter, and warmer")
+    await say(at, "1 regenerate shorter, and warmer")
     assert (await store.ticket(at.ticket.id)).instruction == "shorter, and warmer"
 
 

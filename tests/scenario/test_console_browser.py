@@ -269,9 +269,9 @@ async def test_a_blocking_finding_is_read_before_anything_leaves(served: Served)
     await page.get_by_role("button", name="Save draft").click()
     await card_says(page, "It tells an IBAN.")
     await page.keyboard.press("a")
-    await card_says(page, "Send it nevertheless?")
+    await card_says(page, "Send it anyway?")
     assert (await served.response())[0] is ResponseState.DRAFT
-    await page.get_by_role("button", name="Send nevertheless", exact=True).click()
+    await page.get_by_role("button", name="Send anyway", exact=True).click()
     await card_says(page, "Approved by Ann")
 
 

@@ -109,7 +109,7 @@ async def test_ticket_of_a_colleague_asks_before_it_goes_on(office: Office) -> N
     assert "A colleague has claimed this ticket" in await office.whispered(office.ann)
     assert (await office.response()).state is ResponseState.DRAFT
     question = office.door.whispers(office.ann.id)[-1]
-    await office.ann.click_whisper(question, "Yes, go on")
+    await office.ann.click_whisper(question, "Do it anyway")
     await office.until("Approved by Ann")
     await happens(lambda: office.door.responses)
     assert office.door.responses[-1]["replace_original"] is True
@@ -121,7 +121,7 @@ async def test_blocking_finding_is_confirmed_on_the_button_itself(office: Office
     await office.opened()
     await office.ann.submit("Our IBAN is DE00.")
     await office.until("It tells an IBAN.")
-    await office.ann.click(office.channel, ts, "Send nevertheless…", says_yes=True)
+    await office.ann.click(office.channel, ts, "Send anyway…", says_yes=True)
     await office.until("Approved by Ann")
 
 

@@ -129,7 +129,7 @@ async def test_long_draft_is_edited_in_parts_and_comes_out_whole(office: Office)
 
 async def test_another_draft_is_asked_for_in_words(office: Office) -> None:
     ts = await office.show()
-    await office.ann.click(office.channel, ts, "Write another draft")
+    await office.ann.click(office.channel, ts, "Regenerate draft")
     await office.opened()
     assert was_taken(await office.ann.submit("Shorter, please"))
     ticket = await office.store.ticket(office.scene.ticket.id)

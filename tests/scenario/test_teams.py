@@ -206,7 +206,7 @@ async def test_claim_release_and_another_draft(office: TeamsOffice) -> None:
     claimed = await ann.press(action(card, "Claim"), id)
     released = await ann.press(action(claimed["value"], "Release"), id)
     assert "nobody has claimed it" in words(released["value"])
-    asked = action(released["value"], "Write another draft")
+    asked = action(released["value"], "Regenerate draft")
     data = asked["data"]
     await ann.press(asked, id, **{f"regenerate_{data['r']}_{data['v']}": "shorter"})
     ticket = await office.store.ticket(office.scene.ticket.id)
@@ -259,7 +259,7 @@ async def test_what_a_colleague_holds_is_asked_about_first(office: TeamsOffice) 
     asked = await omar.press(action(card, "Approve & send"), id)
     assert "A colleague has claimed this ticket" in words(asked["value"])
     assert (await office.response()).state is ResponseState.DRAFT
-    done = await omar.press(action(asked["value"], "Go on"), id)
+    done = await omar.press(action(asked["value"], "Do it anyway"), id)
     assert "Approved by Omar" in words(done["value"])
 
 
@@ -272,7 +272,7 @@ async def test_text_that_must_not_leave_unread_is_asked_about_and_kept(
     asked = await ann.press(action(card, "Save & send"), id, **typed)
     assert "It tells an IBAN." in words(asked["value"])
     assert (await office.response()).envelope.text == "Hello Priya, we are on it."
-    await ann.press(action(asked["value"], "Go on"), id)
+    await ann.press(action(asked["value"], "Do it anyway"), id)
     response = await office.response()
     assert response.state is ResponseState.APPROVED
     assert response.envelope.text == "Our IBAN is DE00"

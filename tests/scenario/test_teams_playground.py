@@ -100,9 +100,9 @@ async def test_a_colleagues_act_shows_up_and_a_late_press_is_told(day: Day) -> N
         await day.office.board.show(made.ticket.id)
         await place.sees("Claimed by")
         await place.click("Approve & send")
-        await place.sees("A colleague has claimed this ticket. Go on anyway?")
+        await place.sees("A colleague has claimed this ticket. Do it anyway?")
         await day.picture("question")
-        await place.click("Go on")
+        await place.click("Do it anyway")
         await place.sees("Approved by Alex")
 
 

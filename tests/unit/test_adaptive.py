@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.adaptive import LIMIT, draw, size
-from bot.adaptive_text import JOINER
+from bot.adaptive_text import JOINER, dated
 from bot.card import Card
 from bot.press import SAVE_AND_SEND, read_press
 from bot.ticket_card import ticket_card
@@ -278,7 +278,7 @@ def test_the_instruction_for_another_draft_comes_with_that_button_alone() -> Non
     by_title = {action["title"]: action for action in more["actions"]}
     (field,) = more["body"]
     typed = {field["id"]: "shorter"}
-    assert read_press({**by_title["Write another draft"]["data"], **typed}).text == "shorter"
+    assert read_press({**by_title["Regenerate draft"]["data"], **typed}).text == "shorter"
     assert read_press({**by_title["Reject draft"]["data"], **typed}).text == ""
     assert by_title["Reject draft"]["associatedInputs"] == "none"
 
@@ -286,7 +286,7 @@ def test_the_instruction_for_another_draft_comes_with_that_button_alone() -> Non
 def test_a_blocking_finding_is_read_before_the_card_sends() -> None:
     found = actions(draw(card("blocked")))
     assert "Approve & send" not in found
-    opened = found["Send nevertheless…"]["card"]
+    opened = found["Send anyway…"]["card"]
     assert "4711" in texts(opened)[0]
     assert read_press(opened["actions"][0]["data"]).confirmed
 
@@ -404,3 +404,13 @@ def test_a_card_always_fits(title: str, quote: str, draft: str, reasons: list[st
         )
     )
     assert size(drawn) <= LIMIT
+
+
+def test_a_time_carries_its_day_unless_it_is_of_today() -> None:
+    at = "{{TIME(2026-11-22T11:58:00Z)}}"
+    with_day = "{{DATE(2026-11-22T11:58:00Z, SHORT)}} {{TIME(2026-11-22T11:58:00Z)}}"
+    for hours, shown in ((-11, at), (0, at), (11, at), (12, with_day), (13, with_day)):
+        assert dated({"text": at}, NOW + timedelta(hours=hours)) == {"text": shown}
+    typed = {"type": "Input.Text", "value": at, "data": {"text": at}}
+    kept = [typed, {"data": at}]
+    assert dated(kept, NOW + timedelta(days=2)) == kept

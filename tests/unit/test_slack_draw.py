@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import orjson
 import pytest
@@ -34,7 +36,7 @@ from bot.slack.read_action import (
     read_submission,
     read_values,
 )
-from bot.slack.text import mrkdwn, pieces, plain
+from bot.slack.text import mrkdwn, pieces, plain, runs
 from bot.slack.thread import draw_mail
 from bot.ticket_card import ticket_card
 from desk.action import Seen
@@ -42,12 +44,13 @@ from desk.email import Address, Attachment
 from desk.ids import ResponseId, TicketId
 from desk.moves import Verb
 from desk.response import Finding, Severity
+from desk.standing import when
 from tests.doubles.blocks import problems, texts, view_problems
 from tests.doubles.views import NOW, a_view, every_state
 
 GOLDEN = Path(__file__).parent.parent / "golden"
 STATES = dict(every_state())
-DATE = re.compile(r"<!date\^\d+\^\{time\}\|\d\d:\d\d UTC>")
+DATE = re.compile(r"<!date\^\d+\^\{date_short_pretty\} at \{time\}\|[\d-]+ \d\d:\d\d UTC>")
 HOSTILE = st.text(st.sampled_from("<>&!@#|*_~`\n ab\ue000\ue0011:😀é"), max_size=400) | st.text(
     max_size=4000
 )
@@ -130,7 +133,9 @@ def test_dangerous_approval_asks_first_and_its_button_says_that_it_asked() -> No
 def test_times_are_shown_in_the_zone_of_the_reader_and_plain_in_notifications() -> None:
     drawn = draw(card("approved"))
     stamp = int(NOW.timestamp()) + 30
-    assert f"<!date^{stamp}^{{time}}|11:58 UTC>" in str(drawn["blocks"])
+    assert f"<!date^{stamp}^{{date_short_pretty}} at {{time}}|2026-11-22 11:58 UTC>" in str(
+        drawn["blocks"]
+    )
     assert drawn["text"].endswith("Approved by Ann, leaves at 11:58 UTC")
 
 
@@ -140,7 +145,7 @@ def test_menu_of_one_thing_is_a_button() -> None:
     loud = [b for b in one.buttons if not b.is_quiet]
     drawn = draw(replace(one, buttons=(*loud, *quiet)))
     assert "overflow" not in str(drawn)
-    assert "Write another draft" in str(drawn)
+    assert "Regenerate draft" in str(drawn)
 
 
 # -- text
@@ -333,3 +338,13 @@ def test_whole_mail_is_taken_whatever_is_in_it(text: str, times: int) -> None:
 def test_whole_mail_lists_its_attachments() -> None:
     (message,) = draw_mail(a_view().email)
     assert "sign-in.png (48 kB), log.txt (912 B)" in str(message["blocks"])
+
+
+def test_a_time_carries_its_day_unless_that_is_today() -> None:
+    shown = f"leaves at {when(NOW)}"
+    berlin = ZoneInfo("Europe/Berlin")
+    assert mrkdwn(shown).startswith("leaves <!date^")
+    assert runs(shown)[0] == {"type": "text", "text": "leaves "}
+    for hours, said in ((0, "12:58 CET"), (11, "12:58 CET"), (12, "Sun 22 Nov 12:58 CET")):
+        now = NOW + timedelta(hours=hours)
+        assert plain(shown, 99, berlin, now) == f"leaves at {said}"

@@ -44,7 +44,7 @@ def test_a_question_goes_on_with_what_was_asked() -> None:
     press = pressed(view, Verb.EDIT, "My words", then_send=True)
     drawn = draw_question(ticket_card(view, NOW), "It tells an IBAN.", press)
     assert words(drawn).startswith("It tells an IBAN.")
-    again = read_press(action(drawn, "Go on")["data"])
+    again = read_press(action(drawn, "Do it anyway")["data"])
     assert again.confirmed
     assert (again.verb, again.then_send, again.text) == (Verb.EDIT, True, "My words")
     assert again.seen == press.seen
@@ -53,7 +53,7 @@ def test_a_question_goes_on_with_what_was_asked() -> None:
 def test_a_question_about_an_old_card_is_about_what_was_seen() -> None:
     old = pressed(a_view(), Verb.APPROVE)
     newer = ticket_card(a_view(response={"version": 9, "hash": "a" * 64}), NOW)
-    data = action(draw_question(newer, "Go on anyway?", old), "Go on")["data"]
+    data = action(draw_question(newer, "Do it anyway?", old), "Do it anyway")["data"]
     assert read_press(data).seen == old.seen
 
 
@@ -68,16 +68,16 @@ def test_notes_and_questions_keep_the_limit(length: int) -> None:
 
 def test_one_line_is_plain_and_more_lines_stay_lines() -> None:
     at = datetime(2026, 11, 22, 11, 31, tzinfo=UTC)
-    line = draw_text(f"Sent by Ann, {when(at)} <at>all</at> [x](https://evil.example)", BERLIN)
+    line = draw_text(f"Sent by Ann, {when(at)} <at>all</at> [x](https://evil.example)", BERLIN, NOW)
     assert line["textFormat"] == "plain"
     assert line["text"].startswith("Sent by Ann, 12:31 ")
-    more = card_of(draw_text("From Priya\n\n**bold** [x](https://evil.example)", BERLIN))
+    more = card_of(draw_text("From Priya\n\n**bold** [x](https://evil.example)", BERLIN, NOW))
     assert [part["type"] for part in more["body"]] == ["RichTextBlock"] * 2
     assert not actions(more)
 
 
 def test_help_is_a_table() -> None:
-    told = draw_text(f"I do not know “x”.\n\n{help_text()}", BERLIN)
+    told = draw_text(f"I do not know “x”.\n\n{help_text()}", BERLIN, NOW)
     *above, table = card_of(told)["body"]
     assert words(above) == "I do not know “x”."
     assert [(fact["title"], fact["value"]) for fact in table["facts"]] == list(HELP)
@@ -85,11 +85,11 @@ def test_help_is_a_table() -> None:
 
 @pytest.mark.parametrize("text", ["ä" * 90_000, "line\n" * 20_000, "😀 " * 20_000])
 def test_a_long_mail_is_cut_and_says_so(text: str) -> None:
-    drawn = card_of(draw_text(text, BERLIN))
+    drawn = card_of(draw_text(text, BERLIN, NOW))
     assert size(drawn) <= LIMIT
     assert "The rest is in the console" in words(drawn)
 
 
 def test_words_for_the_presser_have_times_in_the_offices_zone() -> None:
     at = datetime(2026, 11, 22, 11, 31, tzinfo=UTC)
-    assert text_answer(f"Sent by Ann, {when(at)}", BERLIN)["value"] == "Sent by Ann, 12:31"
+    assert text_answer(f"Sent by Ann, {when(at)}", BERLIN, NOW)["value"] == "Sent by Ann, 12:31"

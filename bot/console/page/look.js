@@ -5,8 +5,14 @@ const MARK = /\ue000(\d+)\ue001/g;
 
 export const clock = (at) => at.toLocaleTimeString([], { hour: "numeric", minute: "2-digit" });
 
+/** With the day, unless that is today. */
+export function dayAndClock(at) {
+  if (at.toDateString() === new Date().toDateString()) return clock(at);
+  return `${at.toLocaleDateString([], { weekday: "short", day: "numeric", month: "short" })} ${clock(at)}`;
+}
+
 /** Time marks of a text in the zone of this browser. */
-export const local = (text) => text.replace(MARK, (_, seconds) => clock(new Date(seconds * 1000)));
+export const local = (text) => text.replace(MARK, (_, seconds) => dayAndClock(new Date(seconds * 1000)));
 
 export function span(minutes) {
   if (minutes < 60) return `${minutes} min`;

@@ -148,7 +148,7 @@ function done(key) {
 function note(message) {
   const data = answered(message.key);
   if (!message.confirm || !data) return toast(local(message.text));
-  const label = data.verb === "start_edit" ? "Take over" : "Do it all the same";
+  const label = data.verb === "start_edit" ? "Take over" : "Do it anyway";
   ask(local(message.text), label, () => act({ ...data, confirmed: true }));
 }
 

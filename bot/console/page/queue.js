@@ -1,6 +1,6 @@
 // The list on the left: the queue in its order, and what is selected in it.
 
-import { clock, due, local } from "./look.js";
+import { dayAndClock, due, local } from "./look.js";
 
 const rows = document.getElementById("rows");
 const empty = document.getElementById("empty");
@@ -46,7 +46,7 @@ export function tick() {
   for (const label of rows.querySelectorAll("time")) {
     const [words, isLate] = due(label.dateTime);
     label.textContent = words.replace("Due in ", "in ");
-    label.title = `Due at ${clock(new Date(label.dateTime))}`;
+    label.title = `Due at ${dayAndClock(new Date(label.dateTime))}`;
     label.classList.toggle("late", isLate);
   }
 }
