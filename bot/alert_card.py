@@ -7,13 +7,13 @@ from datetime import datetime
 
 from bot.card import Button, Card, Look, Tone
 from bot.facts import told_clock
-from bot.ticket_card import quoted, told_who
+from bot.ticket_card import quoted, told_due, told_who
 from bot.words import clean, clip
 from desk.classification import Urgency
 from desk.ids import UserId
 from desk.moves import Verb
 from desk.people import User
-from desk.sla import BREACH, WARNING, Escalation, SlaClock, place_of
+from desk.sla import BREACH, Escalation, SlaClock, place_of
 from desk.standing import standing, when
 from desk.ticket_view import TicketView
 
@@ -27,16 +27,17 @@ def alert_card(
     """``people`` are those who can be given the ticket."""
     ticket, is_over = view.ticket, clock.ended_at is not None
     subject = clean(ticket.subject) or "(no subject)"
-    title = subject if is_over else f"{_headline(told)}: {subject}"
+    is_late = clock.due_at is not None and clock.due_at <= now
+    title = subject if is_over else f"{_headline(told, is_late=is_late)}: {subject}"
     status = _status(view, told, is_over=is_over)
     return Card(
         ticket_id=ticket.id,
         version=ticket.version,
         seen=None,
-        tone=_tone(told, is_over=is_over),
+        tone=_tone(is_late=is_late, is_over=is_over),
         title=title,
         who=told_who(view),
-        due="" if is_over or clock.due_at is None else _due(clock.due_at, now),
+        due="" if is_over else told_due(clock.due_at, now),
         status=status,
         facts=_facts(view, clock, now),
         quote=clip(quoted(view), QUOTE_LIMIT),
@@ -69,17 +70,17 @@ def nudge(view: TicketView, told: Escalation, clock: SlaClock) -> str:
     return f"Overdue: the {clock.goal} was due at {at}. {_status(view, told, is_over=False)}."
 
 
-def _headline(told: Escalation) -> str:
-    place = place_of(told.rung)
-    if place <= WARNING:
+def _headline(told: Escalation, *, is_late: bool) -> str:
+    """A warning that is drawn anew after the due time says so."""
+    if not is_late:
         return "Due soon"
-    return "Overdue" if place == BREACH else "Still overdue"
+    return "Overdue" if place_of(told.rung) <= BREACH else "Still overdue"
 
 
-def _tone(told: Escalation, *, is_over: bool) -> Tone:
+def _tone(*, is_late: bool, is_over: bool) -> Tone:
     if is_over:
         return Tone.DONE
-    return Tone.WARNING if place_of(told.rung) <= WARNING else Tone.ALARM
+    return Tone.ALARM if is_late else Tone.WARNING
 
 
 def _status(view: TicketView, told: Escalation, *, is_over: bool) -> str:
@@ -89,10 +90,6 @@ def _status(view: TicketView, told: Escalation, *, is_over: bool) -> str:
         return "Nobody has acknowledged this yet"
     name = view.names.get(UserId(told.acknowledged_by), "somebody")
     return f"{name} acknowledged at {when(told.acknowledged_at)}"
-
-
-def _due(due: datetime, now: datetime) -> str:
-    return f"Overdue since {when(due)}" if due <= now else f"Due at {when(due)}"
 
 
 def _facts(view: TicketView, clock: SlaClock, now: datetime) -> tuple[tuple[str, str], ...]:

@@ -31,7 +31,7 @@ def ticket_card(view: TicketView, now: datetime) -> Card:
         tone=Tone.DONE if is_over else _tone(ticket.urgency),
         title=title,
         who=told_who(view),
-        due="" if is_over else _due(view, now),
+        due="" if is_over else told_due(ticket.due_at, now),
         status=standing(view),
         facts=facts(view, now),
         quote=quoted(view),
@@ -70,14 +70,13 @@ def _copied(view: TicketView) -> str:
     return f"copy to {', '.join(people[:2])}{more}"
 
 
-def _due(view: TicketView, now: datetime) -> str:
-    due = view.ticket.due_at
+def told_due(due: datetime | None, now: datetime) -> str:
+    """How long, and until or since when."""
     if due is None:
         return ""
     minutes = int((due - now).total_seconds() // 60)
-    if minutes < 0:
-        return f"Overdue since {when(due)}"
-    return f"Due in {span(minutes)} · {when(due)}"
+    left = f"Overdue by {span(-minutes)}" if minutes < 0 else f"Due in {span(minutes)}"
+    return f"{left} · {when(due)}"
 
 
 def quoted(view: TicketView) -> str:

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from desk.engine import upgrade
 from desk.store import Store
@@ -29,6 +30,12 @@ from tests.doubles.redis import redis_session as redis_session
 # The switch that keeps libraries from asking a model hub also stops huggingface_hub's client from
 # calling a server on this machine, and it is read once, at import. Nothing here asks a hub.
 os.environ.pop("HF_HUB_OFFLINE", None)
+
+# how quick the machine is says nothing about the code
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
 
 
 @pytest.fixture(scope="session")

@@ -51,8 +51,11 @@ def parts(drawn: object) -> Iterator[dict[str, Any]]:
 
 def test_its_headline_says_how_late_it_is() -> None:
     heads = [card(told(rung)).title.split(":")[0] for rung in ("soon", "breach", "again 2")]
-    assert heads == ["Due soon", "Overdue", "Still overdue"]
-    assert [card(told(rung)).tone for rung in ("soon", "breach")] == [Tone.WARNING, Tone.ALARM]
+    assert heads == ["Overdue", "Overdue", "Still overdue"]
+    begun = NOW - timedelta(minutes=50)
+    soon = card(told("soon"), sla.started(1042, 1, Goal.FIRST, Terms(timedelta(hours=1)), begun))
+    assert soon.title.startswith("Due soon: ")
+    assert (soon.tone, card(told("soon")).tone) == (Tone.WARNING, Tone.ALARM)
 
 
 def test_menus_of_adaptive_cards_send_what_was_chosen() -> None:
