@@ -67,7 +67,7 @@ class RedisQueue(Scripts):
     """The mail line (``desk.ports.Queue``) and what workers need on top of it."""
 
     def __init__(self, url: str, prefix: str = PREFIX) -> None:
-        """``url``: redis://, rediss:// or unix:///path; ``prefix`` needs a {hash tag}."""
+        """``url`` as in desk.redis_line; ``prefix`` needs a {hash tag}."""
         super().__init__(url, prefix)
         self._name = secrets.token_hex(4)  # which worker this is, for its share of the jobs
         self._unanswered: set[str] = set()

@@ -12,19 +12,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import structlog
-from arq.connections import RedisSettings
+from arq.connections import ArqRedis
 from arq.cron import cron
 from arq.worker import Worker
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
 from desk.errors import Transient
+from desk.redis_line import close_redis, opened_as
 from workers.failure import caught, kind
 
 log = structlog.get_logger()
 
 QUEUE = "desk:cron"
 PAUSE = 1.0
+CONNECTING = 1.0
 CLOSING = 1.0  # seconds; arq says good-bye to a Redis that may be away
 
 
@@ -37,21 +39,26 @@ class Tick:
     run: Callable[[], Awaitable[object]]
 
 
-def redis_settings(url: str, retries: int) -> RedisSettings:
+def line(url: str, retries: int) -> ArqRedis:
     """For arq, patient: without retries it exits when Redis restarts."""
-    settings = RedisSettings.from_dsn(url)
-    settings.retry = Retry(ExponentialBackoff(cap=1, base=0.05), retries)
-    settings.retry_on_timeout = True
-    settings.retry_on_error = [ConnectionError, TimeoutError]
-    return settings
+    return opened_as(
+        ArqRedis,
+        url,
+        encoding="utf8",
+        socket_connect_timeout=CONNECTING,
+        retry=Retry(ExponentialBackoff(cap=1, base=0.05), retries),
+        retry_on_timeout=True,
+        retry_on_error=[ConnectionError, TimeoutError],
+    )
 
 
 async def run_schedule(url: str, ticks: Sequence[Tick], retries: int = 12) -> None:
     """Until cancelled."""
     while True:
+        pool = line(url, retries)
         worker = Worker(
             cron_jobs=[_cron(tick) for tick in ticks],
-            redis_settings=redis_settings(url, retries),
+            redis_pool=pool,
             queue_name=QUEUE,
             handle_signals=False,
             health_check_interval=60,
@@ -59,19 +66,18 @@ async def run_schedule(url: str, ticks: Sequence[Tick], retries: int = 12) -> No
         try:
             ended = await caught(worker.async_run())
         finally:
-            await caught(_close(worker))
+            await caught(_close(worker, pool))
         reason = kind(ended) if isinstance(ended, Exception) else "it ended"
         log.warning("schedule stopped, started again", error=reason)
         await asyncio.sleep(PAUSE)
 
 
-async def _close(worker: Worker) -> None:
+async def _close(worker: Worker, pool: ArqRedis) -> None:
     try:
         async with asyncio.timeout(CLOSING):
             await worker.close()
     finally:
-        if worker.pool is not None:  # arq did not come so far
-            await worker.pool.aclose(close_connection_pool=True)
+        await close_redis(pool)  # arq may not have come so far
 
 
 def _cron(tick: Tick) -> Any:

@@ -9,11 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import redis.asyncio
 from redis.commands.core import AsyncScript
 from redis.exceptions import ReadOnlyError, RedisError, ResponseError
 
 from desk.errors import Transient
+from desk.redis_line import close_redis, opened_redis
 
 PREFIX = "{desk:q}"
 _LUA = Path(__file__).with_name("lua")
@@ -24,8 +24,8 @@ class Scripts:
     """A connection to Redis with the scripts of a folder below ``lua/``, each behind a prelude."""
 
     def __init__(self, url: str, prefix: str, folder: str = ".") -> None:
-        """``url``: redis://, rediss:// or unix:///path; ``prefix`` needs a {hash tag}."""
-        self.redis = redis.asyncio.Redis.from_url(url)
+        """``url`` as in desk.redis_line; ``prefix`` needs a {hash tag}."""
+        self.redis: Any = opened_redis(url)  # its types are those of the blocking client
         self.prefix = prefix
         files = {path.stem: path.read_text() for path in (_LUA / folder).glob("*.lua")}
         prelude = files.pop("prelude")
@@ -46,7 +46,7 @@ class Scripts:
 
     async def close(self) -> None:
         async with self.border():
-            await self.redis.aclose()
+            await close_redis(self.redis)
 
     async def ping(self) -> None:
         """Raises Transient when Redis is away."""
@@ -65,7 +65,9 @@ class Scripts:
             async with asyncio.timeout(seconds):
                 yield
         except (RedisError, OSError) as error:
-            if isinstance(error, ReadOnlyError):  # a replica now: the next line asks for its master
+            # It is a replica now, and the next line asks for its master. What a script answers is
+            # no ReadOnlyError before Redis 7.
+            if isinstance(error, ReadOnlyError) or "READONLY" in str(error):
                 await self.redis.connection_pool.disconnect(inuse_connections=False)
             # The library's text may hold an address; the first word of Redis's (OOM, NOAUTH) helps.
             word = " " + str(error).partition(" ")[0] if isinstance(error, ResponseError) else ""

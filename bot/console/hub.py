@@ -11,11 +11,11 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Protocol
 
-import redis.asyncio
 import structlog
 from redis.exceptions import RedisError
 
 from desk.ids import TicketId
+from desk.redis_line import close_redis, opened_redis
 
 log = structlog.get_logger()
 
@@ -41,12 +41,12 @@ class RedisHub:
 
     def __init__(self, url: str, channel: str = CHANNEL) -> None:
         self._channel = channel
-        self._redis = redis.asyncio.Redis.from_url(
+        self._redis = opened_redis(
             url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE, health_check_interval=30
         )
 
     async def close(self) -> None:
-        await self._redis.aclose()
+        await close_redis(self._redis)
 
     async def publish(self, ticket: TicketId) -> None:
         try:
