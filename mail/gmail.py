@@ -8,16 +8,18 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from random import SystemRandom
 from types import TracebackType
 from typing import Any
 
-from desk.errors import Transient
+from desk.errors import DeskError, Transient
 from mail.gmail_api import GmailApi, Gone
 from mail.gmail_checkpoint import Checkpoint
+from mail.gmail_history import Found, after, before, named
 from mail.gmail_sent import SentMail
 from mail.provider import (
     MAIL_BYTES,
@@ -30,25 +32,17 @@ from mail.provider import (
     at_once,
     never_handed_over,
 )
+from mail.quota import OneItem
 
 AT_ONCE = 5
-OTHERS = 5
-"""So many other mails must have been read before one that cannot be read is given up."""
+TRIES = 5
+"""So many times must another mail have been read before one that cannot be read is given up."""
 
 SLACK = timedelta(days=1)
 
 IGNORED = {"DRAFT", "CHAT", "SPAM", "TRASH"}
 
 _chance = SystemRandom().random
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A message that the history or a list names. ``record`` is its history record."""
-
-    id: str
-    labels: frozenset[str] = frozenset()
-    record: str = ""
 
 
 class GmailProvider:
@@ -62,7 +56,7 @@ class GmailProvider:
         self._poll = poll
         self._heard = ""  # the history id up to which news were told
         self._listed: tuple[Checkpoint | None, list[Found]] = (None, [])
-        self._failing: dict[str, int] = {}  # by mail: how many others were read since
+        self._failing: dict[str, int] = {}  # by mail: how often another was read since
         self._sent = SentMail(api)
 
     async def __aenter__(self) -> GmailProvider:
@@ -104,11 +98,11 @@ class GmailProvider:
 
     async def _list(self, known: Checkpoint, limit: int) -> Page:
         found = await self._in_order(known)
-        start = _after(found, known.after)
+        start = after(found, known.after)
         arrivals, count = await self._read(found[start : start + limit], known.floor)
         if start + count < len(found):
-            after = found[start + count - 1].id if count else known.after
-            return Page(arrivals, replace(known, after=after).text(), more=True)
+            last = found[start + count - 1].id if count else known.after
+            return Page(arrivals, replace(known, after=last).text(), more=True)
         self._listed = (None, [])
         self._heard = known.history
         return Page(arrivals, replace(known, after="", listing="").text(), more=False)
@@ -139,7 +133,7 @@ class GmailProvider:
     async def _follow(self, known: Checkpoint, limit: int) -> Page:
         now = self._api.clock.now()
         found, end = await self._changes(known, limit)
-        start = _after(found, known.after)
+        start = after(found, known.after)
         arrivals, count = await self._read(found[start : start + limit], known.floor)
         if end and start + count == len(found):
             self._heard = end
@@ -148,8 +142,8 @@ class GmailProvider:
             reached = replace(known, history=end, seen=now, after="")
             return Page(arrivals, reached.text(), more=False)
         last = found[start + count - 1]
-        before = _before(found, last, known.history)
-        return Page(arrivals, replace(known, history=before, after=last.id).text(), more=True)
+        earlier = before(found, last, known.history)
+        return Page(arrivals, replace(known, history=earlier, after=last.id).text(), more=True)
 
     async def _changes(self, known: Checkpoint, limit: int) -> tuple[list[Found], str]:
         """What came after the checkpoint, each once, and the history id that this reaches: "" when
@@ -158,12 +152,12 @@ class GmailProvider:
         page = ""
         while True:
             answer = await self._api.history(known.history, page)
-            for one in _named(answer):
+            for one in named(answer):
                 found.setdefault(one.id, one)
             page = str(answer.get("nextPageToken", ""))
             if not page:
                 return list(found.values()), str(answer["historyId"])
-            if len(found) - _after(list(found.values()), known.after) > limit:
+            if len(found) - after(list(found.values()), known.after) > limit:
                 return list(found.values()), ""
 
     async def _read(
@@ -173,6 +167,8 @@ class GmailProvider:
         they weigh much, or when a later one cannot be read now."""
         arrivals: list[Arrival] = []
         count = weight = 0
+        if any(one.id in self._failing for one in found[:AT_ONCE]):
+            await self._probe()
         while count < len(found) and weight < PAGE_BYTES:
             group = found[count : count + AT_ONCE]
             read = await asyncio.gather(
@@ -189,6 +185,17 @@ class GmailProvider:
                     weight += len(one.raw)
         return tuple(arrivals), count
 
+    async def _probe(self) -> None:
+        """Whether Gmail hands over others, while there are mails that it did not."""
+        with suppress(DeskError):
+            newest = await self._api.listed([("maxResults", "20")])
+            ids = [str(one["id"]) for one in newest.get("messages", ())]
+            other = next((id for id in ids if id not in self._failing), "")
+            if other:
+                await self._api.message(other, "raw")
+                for failing in self._failing:
+                    self._failing[failing] += 1
+
     async def _arrival(self, found: Found, floor: datetime) -> Arrival | None:
         """None for what is no mail to us, or is gone."""
         try:
@@ -201,22 +208,21 @@ class GmailProvider:
         is_ours = is_sent or "INBOX" in now | found.labels
         if now & IGNORED or not is_ours or received < floor - SLACK:
             return None
-        raw = _decoded(str(message.get("raw", "")))[:MAIL_BYTES] or never_handed_over("Gmail")
+        whole = _decoded(str(message.get("raw", "")))[:MAIL_BYTES]
+        raw = whole or never_handed_over("Gmail", found.id)
         return Arrival(found.id, raw, received, str(message.get("threadId", "")), is_sent)
 
     async def _message(self, id: str) -> dict[str, Any]:
         """One that Gmail fails to hand over again and again, though it knows it and hands over
         others, is shown without its text: it must not hold up those behind it."""
+        if self._failing.get(id, 0) >= TRIES:
+            return await self._api.message(id, "minimal")
         try:
             message = await self._api.message(id, "raw")
-        except Transient:
-            others = self._failing.setdefault(id, 0)
-            if others < OTHERS:
-                raise
-            return await self._api.message(id, "minimal")
+        except OneItem:
+            self._failing.setdefault(id, 0)
+            raise
         self._failing.pop(id, None)
-        for failing in self._failing:
-            self._failing[failing] += 1
         return message
 
     # Waiting
@@ -242,7 +248,7 @@ class GmailProvider:
             self._heard = ""
             return True
         self._heard = str(answer["historyId"])
-        return "nextPageToken" in answer or any(True for _ in _named(answer))
+        return "nextPageToken" in answer or any(True for _ in named(answer))
 
     # Sending
 
@@ -262,32 +268,6 @@ class GmailProvider:
 
     async def find_sent(self, message_id: str) -> bool:
         return await self._sent.holds(message_id)
-
-
-def _named(answer: dict[str, Any]) -> Iterator[Found]:
-    """The messages of a page of the history that may be mail to us or from us."""
-    for record in answer.get("history", ()):
-        changes = [*record.get("messagesAdded", ()), *record.get("labelsAdded", ())]
-        for change in changes:
-            message = change["message"]
-            labels = frozenset(change.get("labelIds") or message.get("labelIds", ()))
-            if not labels or labels & {"INBOX", "SENT"}:
-                yield Found(str(message["id"]), labels, str(record["id"]))
-
-
-def _after(found: Sequence[Found], id: str) -> int:
-    """Where to go on after the message ``id``; at the start when it is gone."""
-    return next((n + 1 for n, one in enumerate(found) if one.id == id), 0) if id else 0
-
-
-def _before(found: Sequence[Found], last: Found, start: str) -> str:
-    """The history record before that of ``last``: what follows it begins with ``last``'s own."""
-    earlier = start
-    for one in found:
-        if one.record == last.record:
-            return earlier
-        earlier = one.record
-    return earlier
 
 
 def _decoded(raw: str) -> bytes:

@@ -21,7 +21,7 @@ from mail.bearer import Token
 from mail.gmail_upload import PAUSES, Upload
 from mail.http import Answer, Http
 from mail.provider import Ready, at_once
-from mail.quota import Quota
+from mail.quota import OneItem, Quota
 
 GOOGLE_API = "https://gmail.googleapis.com"
 GET, LIST, HISTORY, PROFILE, SEND = 5, 5, 2, 1, 100
@@ -71,9 +71,11 @@ class GmailApi:
         return await self._get(PROFILE, "profile")
 
     async def message(self, id: str, format: str, *headers: str) -> dict[str, Any]:
-        """In format raw, minimal or metadata, then with these headers. Raises Gone."""
+        """In format raw, minimal or metadata, then with these headers. Raises Gone, and OneItem
+        where Gmail fails."""
         named = [("metadataHeaders", name) for name in headers]
-        return await self._get(GET, f"messages/{id}", [("format", format), *named])
+        asked = [("format", format), *named]
+        return await self._get(GET, f"messages/{id}", asked, is_one=True)
 
     async def listed(self, parameters: Parameters, page: str = "") -> dict[str, Any]:
         """A page of messages, newest first: ``messages`` (id, threadId), ``nextPageToken``."""
@@ -146,11 +148,15 @@ class GmailApi:
             raise Gone(_said(answer))
         self._check(answer, is_sending=True)
 
-    async def _get(self, weight: float, path: str, parameters: Parameters = ()) -> dict[str, Any]:
+    async def _get(
+        self, weight: float, path: str, parameters: Parameters = (), *, is_one: bool = False
+    ) -> dict[str, Any]:
         url = f"{self.base}/gmail/v1/users/me/{path}"
 
         async def found() -> dict[str, Any]:
             answer = await self._signed("GET", url, parameters)
+            if is_one and answer.status == 500:
+                raise OneItem(_said(answer))
             self._check(answer)
             return answer.json()
 

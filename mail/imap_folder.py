@@ -146,7 +146,8 @@ class Folder:
         tries = self._tries.pop(key, 0)
         if tries >= 2 * TRIES:
             log.error("The mail server does not hand over mail %s.", key)
-            return {uids[0]: Fetched(uids[0], body=never_handed_over("The mail server"))}, 1
+            note = never_handed_over("The mail server", key)
+            return {uids[0]: Fetched(uids[0], body=note)}, 1
         found: dict[int, Fetched] = {}
         try:
             if is_large and tries < TRIES:

@@ -234,7 +234,7 @@ class OutlookProvider:
             if isinstance(error, Transient) and others < OTHERS:
                 raise
             log.warning("a mail cannot be read: %s", error)
-            return never_handed_over("Outlook")
+            return never_handed_over("Outlook", id)
         self._failing.pop(id, None)
         for failing in self._failing:
             self._failing[failing] += 1

@@ -113,10 +113,12 @@ class Provider(Protocol):
         ...
 
 
-def never_handed_over(server: str) -> bytes:
-    """In the place of a mail that ``server`` cannot hand over, and a person has to look for."""
+def never_handed_over(server: str, key: str) -> bytes:
+    """In the place of a mail that ``server`` cannot hand over, and a person has to look for. It
+    names the mail's ``key``: the notes of two mails must not be copies of each other."""
     said = f"{server} does not hand over this mail"
-    note = f"Subject: ({said})\r\n\r\n{said}. Open it in the mailbox itself.\r\n"
+    text = f"{said} ({key}). Open it in the mailbox itself."
+    note = f"Subject: ({said})\r\n\r\n{text}\r\n"
     return Lack.ALL.header + note.encode()
 
 

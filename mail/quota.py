@@ -69,6 +69,10 @@ class Patience:
         return _chance() * min(self.cap, self.base * 2.0**tries)
 
 
+class OneItem(Transient):
+    """The server fails to hand over this one item, which says nothing about the others."""
+
+
 class Quota:
     """One mailbox's. ``limits`` are shared by all processes.
 
@@ -150,6 +154,8 @@ class Quota:
             case Throttled() if error.seconds > 0:
                 return partial(self.breaker.pause, error.seconds)
             case Throttled():
+                return self.breaker.dropped
+            case OneItem():
                 return self.breaker.dropped
             case Permanent():
                 return self.breaker.succeeded  # it works, and does not want this

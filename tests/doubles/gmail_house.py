@@ -90,6 +90,13 @@ class House:
             ids = (await connection.scalars(query)).all()
         return sorted(int(id.removeprefix("<m").partition("@")[0]) for id in ids)
 
+    async def taken_subjects(self) -> list[str]:
+        """In the order in which they were taken in."""
+        query = select(emails.c.id).where(emails.c.mailbox_id == self.id).order_by(emails.c.id)
+        async with self.store.read() as connection:
+            ids = (await connection.scalars(query)).all()
+        return [(await self.store.email(id)).parsed.subject for id in ids]
+
     async def answers(self) -> int:
         async with self.store.read() as connection:
             return (await connection.scalar(select(func.count()).select_from(answers))) or 0

@@ -7,6 +7,7 @@ ever, no quota, no uploads in parts, and of a mail's headers it hands over the u
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import time
@@ -31,6 +32,7 @@ from mail.gmail_api import GmailApi
 from mail.http import Http
 from mail.oauth import GOOGLE, Account, Client, SignIn, Tokens, TokenSource
 from mail.quota import GMAIL, Patience, Quota
+from tests.doubles.desk import FastClock
 from tests.doubles.emulate import emulator
 from tests.doubles.fault_proxy import FaultProxy, Reply
 from tests.doubles.google_uploads import Uploads
@@ -288,15 +290,23 @@ async def gmail_provider(
     backfill_days: float = 14.0,
     seconds: float = 5.0,
     tries: int = 8,
+    fast: FastClock | None = None,
 ) -> AsyncIterator[GmailProvider]:
-    """One worker's provider for the account; it waits less than in earnest."""
-    now = clock or SystemClock()
-    patience = Patience(tries=tries, base=0.02, cap=0.1, budget=10)
+    """One worker's provider for the account; it waits less than in earnest, and not at all where
+    a ``fast`` clock goes on in place of that."""
+    now = fast or clock or SystemClock()
+    patience = Patience(tries=tries, base=0.02, cap=0.1, budget=60 if fast else 10)
+
+    async def sleep(seconds: float) -> None:
+        if fast:
+            fast.forward(seconds=seconds)
+        await asyncio.sleep(0 if fast else seconds)
+
     kept = tokens or HeldTokens(SignIn(refresh=google.refresh_token()))
     async with Http(seconds) as http:
         account = Account(google.address, "gmail", google.address)
         source = TokenSource(account, google.client, kept, http, now)
-        quota = Quota(google.address, GMAIL, limits or LocalLimits(), now, patience)
+        quota = Quota(google.address, GMAIL, limits or LocalLimits(), now, patience, sleep)
         pauses = (0.0, 0.02, 0.1)
         api = GmailApi(google.address, google.proxy.url, source, quota, http, now, pauses)
         async with GmailProvider(api, timedelta(days=backfill_days), poll=0.1) as provider:

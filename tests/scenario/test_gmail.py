@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from urllib.parse import parse_qsl, urlsplit
 
 import aiohttp
@@ -18,7 +19,7 @@ from mail.http import Http
 from mail.oauth import SignIn
 from mail.sign_in import sign_in
 from mail.tokens import StoredTokens
-from tests.doubles.desk import ListQueue
+from tests.doubles.desk import FastClock, ListQueue
 from tests.doubles.fault_proxy import Fault
 from tests.doubles.gmail_house import House, encoded, gmail_house, mail, numbers, subject
 from tests.doubles.google import gmail_provider, refusal
@@ -273,6 +274,44 @@ async def test_one_mail_that_gmail_cannot_hand_over_does_not_hold_up_the_others(
             if not more:
                 break
     assert found == ["Question 0", "(Gmail does not hand over this mail)", "Question 2"]
+
+
+async def test_a_row_of_mails_that_gmail_cannot_hand_over_holds_up_no_others(
+    house: House,
+) -> None:
+    google = house.google
+    ids = [google.deliver(mail(number)) for number in range(8)]
+    broken = refusal(500, "backendError", "Backend error")
+    google.proxy.faults = [Fault(rf"messages/{id}\?format=raw", broken) for id in ids[:6]]
+    clock = FastClock(datetime.now(UTC))
+    async with gmail_provider(google, tries=6, fast=clock) as provider:
+        await house.take_in(provider)
+    taken = await house.taken_subjects()
+    assert taken[:2] == ["(Gmail does not hand over this mail)"] * 2
+    assert taken[-2:] == ["Question 6", "Question 7"]
+    assert len(taken) == 8
+
+
+async def test_after_an_expired_history_what_never_was_in_the_inbox_stays_away(
+    house: House,
+) -> None:
+    google = house.google
+    async with gmail_provider(google) as provider:
+        page = await provider.fetch("")
+        google.deliver(mail(1), "STARRED")  # a filter keeps it out of the inbox
+        google.deliver(mail(2))
+        google.forget_history()
+        assert numbers(await provider.fetch(page.checkpoint)) == [2]
+
+
+async def test_what_the_history_names_again_and_again_comes_once_a_page(house: House) -> None:
+    google = house.google
+    async with gmail_provider(google) as provider:
+        page = await provider.fetch("")
+        for number in range(3):
+            google.label(google.deliver(mail(number)), add=("STARRED",))
+        google.proxy.faults = [Fault(LISTS, deed="double")]
+        assert numbers(await provider.fetch(page.checkpoint)) == [0, 1, 2]
 
 
 async def test_while_gmail_hands_over_no_mail_none_is_given_up(house: House) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -34,6 +35,19 @@ async def test_a_reply_is_sent_in_its_conversation_as_it_was_written(house: Hous
         [sent] = google.ask("GET", "messages", labelIds="SENT")["messages"]
         assert sent["threadId"] == question.thread
         assert await provider.find_sent("<m2@customer2.example>")
+
+
+async def test_a_pause_until_a_time_is_read_out_of_gmails_sentence(house: House) -> None:
+    """https://developers.google.com/gmail/api/guides/handle-errors: "Retry after <timestamp>" """
+    until = (datetime.now(UTC) + timedelta(minutes=30)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
+    said = f"User-rate limit exceeded.  Retry after {until}"
+    google = house.google
+    google.proxy.faults = [Fault(SENDING, refusal(429, "rateLimitExceeded", said))]
+    async with gmail_provider(google) as provider:
+        with pytest.raises(Throttled) as caught:
+            await provider.send(mail(2), google.address, ["c@d.example"])
+    assert 1700 < caught.value.seconds <= 1800
+    assert google.sent() == []
 
 
 SENDING = "POST .*/messages/send"

@@ -179,6 +179,20 @@ async def test_a_process_that_ends_waits_for_every_renewal_that_goes_on(
     assert server.live[fresh.refresh]
 
 
+async def test_somebody_who_tried_the_old_refresh_token_ends_no_sign_in_that_was_renewed(
+    store: Store, server: OAuthServer, http: Http
+) -> None:
+    """Our lease had ended: another asked with the token that our renewal had used up."""
+    [worker] = await workers(store, server, http, 1)
+    server.delay = 0.3
+    renewing = asyncio.create_task(worker.source())
+    await asyncio.sleep(0.1)
+    assert await worker.tokens.save(replace(await stored(worker), is_ended=True))
+    assert await renewing == server.access[-1]
+    kept = await stored(worker)
+    assert (kept.is_ended, server.live[kept.refresh]) == (False, True)
+
+
 # -- what can go wrong
 
 

@@ -176,6 +176,19 @@ async def test_a_mail_that_is_never_handed_over_does_not_block_the_mailbox(
     assert b"Open it in the mailbox itself" in reader.kept[broken.id].raw
 
 
+async def test_a_row_of_mails_that_are_never_handed_over_holds_up_no_others(
+    service: Graph, reader: Reader
+) -> None:
+    broken = fill(service, range(6))  # more than are asked for at once
+    for one in broken:
+        fault = Fault(f"{one.id}/$value", 500, "ErrorInternalServerError")
+        service.faults.extend([fault] * 300)
+    fill(service, range(6, 9))
+    await patiently(service, reader)
+    others = [raw for raw in reader.received if b"Open it in the mailbox itself" not in raw]
+    assert others == expected(range(6, 9))
+
+
 async def test_while_no_mail_can_be_read_none_is_given_up(service: Graph, reader: Reader) -> None:
     fill(service, range(3))
     service.faults.extend([Fault("$value", 500, "ErrorInternalServerError")] * 200)
