@@ -11,6 +11,7 @@ from sqlalchemy import delete, select, update
 from desk import audit
 from desk.calendars import Calendar, read_hours
 from desk.classification import Urgency
+from desk.email import Relation
 from desk.ids import EmailId, TicketId
 from desk.moves import Verb
 from desk.promises import USUAL, Policies, Policy
@@ -300,3 +301,48 @@ async def test_an_alert_that_was_answered_is_not_acknowledged_any_more(any_store
     await writes(at, "2")
     outcome = await at.actions.act(await at.request(Verb.ACKNOWLEDGE))
     assert outcome.note == "There is no alert to acknowledge"
+
+
+async def test_what_nobody_was_told_yet_is_dropped_when_the_ticket_is_closed(
+    any_store: Store, clock: FastClock
+) -> None:
+    at = await scene(any_store)
+    clock.forward(minutes=31)
+    assert await watch(at)() == 1
+    assert await any_store.untold() == [1]
+    await at.actions.act(await at.request(Verb.CLOSE))
+    assert await any_store.untold() == []
+    assert await rungs(any_store) == [("half", "closed")]
+
+
+async def test_a_later_rung_takes_the_place_of_one_that_nobody_was_told(
+    any_store: Store, clock: FastClock
+) -> None:
+    at = await scene(any_store)
+    clock.forward(minutes=31)
+    await watch(at)()
+    clock.forward(minutes=18)
+    await watch(at)()
+    assert await rungs(any_store) == [("half", "overtaken"), ("soon", None)]
+
+
+async def test_a_reply_that_came_back_twice_starts_one_clock(any_store: Store) -> None:
+    at = await scene(any_store)
+    await sent(at)
+    for _ in range(2):
+        async with any_store.change() as change:
+            await change.move_ticket(await change.ticket(at.ticket.id), Verb.BOUNCE)
+    assert len([one for one in await clocks(any_store) if not one.ended_at]) == 1
+
+
+async def test_a_copy_that_comes_while_the_reply_leaves_starts_no_clock(any_store: Store) -> None:
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.APPROVE))
+    response = await at.response()
+    assert response is not None
+    async with any_store.change() as change:
+        response = await change.move_response(response, Verb.SEND)
+        copy = received(mail(), "copy")
+        await change.receive(at.ticket, copy, Relation.COPY, response.email_id)
+        await change.move_response(response, Verb.DELIVER, {"sent_at": change.now})
+    assert [one.ended_at is None for one in await clocks(any_store)] == [False]

@@ -15,7 +15,7 @@ from desk.calendars import Calendar, read_hours
 from desk.classification import Urgency
 from desk.errors import Misconfigured
 from desk.settings import Settings, read_settings
-from desk.sla import Goal, Pace, SlaClock, Terms
+from desk.sla import Escalation, Goal, Pace, SlaClock, Terms
 
 NOW = datetime(2026, 11, 16, 9, tzinfo=UTC)  # a Monday
 OFFICE = Calendar("UTC", read_hours(["mon-fri 09:00-17:00"]))
@@ -88,6 +88,28 @@ def test_a_person_may_put_off_what_is_not_broken_yet() -> None:
     _, late = sla.passed(aimed, NOW + 3 * HOUR)
     assert sla.aimed(late, TERMS, by_hand=True) == late
     assert sla.due_under(late, TERMS) == clock().due_at
+
+
+def test_a_broken_promise_that_goes_on_is_said_again_after_the_usual_pause() -> None:
+    now = NOW + timedelta(days=1, hours=3)
+    _, late = sla.passed(clock(), now)
+    again = sla.resumed(sla.paused(late, now), NOW + timedelta(days=2))
+    assert (again.rung, again.due_at) == (late.rung, NOW + timedelta(days=2))
+    assert again.next_at == NOW + timedelta(days=2) + 15 * MINUTE
+
+
+def test_the_alarm_is_the_latest_of_a_clock_that_still_counts() -> None:
+    ended, running = sla.stopped(clock(), NOW), replace(clock(), number=2)
+    told = [Escalation(id, 1, "breach", number, NOW) for id, number in ((1, 2), (2, 2), (3, 1))]
+    assert sla.alarm_of([ended, running], told) == told[1]
+    assert sla.alarm_of([ended], told) is None
+
+
+def test_the_clock_towards_a_reply_is_shown_before_the_other() -> None:
+    reply, resolution = clock(), replace(clock(), number=2, goal=Goal.RESOLUTION)
+    assert sla.leading([resolution, reply]) == reply
+    assert sla.leading([resolution, sla.stopped(reply, NOW)]) == resolution
+    assert sla.leading([]) is None
 
 
 def test_only_a_breach_can_be_quieted() -> None:
