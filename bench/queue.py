@@ -173,33 +173,87 @@ def percentile(sorted_values: Sequence[float], share: float) -> float:
     return sorted_values[min(len(sorted_values) - 1, round(share * len(sorted_values)))]
 
 
-async def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        async with RedisServer(Path(folder) / "redis") as server:
-            url = server.url
-            found = await plumbing(url)
-            costs = {name: statistics.median(cpu for cpu, _ in f) for name, f in found.items()}
-            print(f"{'':12}{'µs of CPU a job':>16}{'× ours':>8}{'jobs a second':>15}")
-            for name, figures in found.items():
-                speed = statistics.median(rate for _, rate in figures)
-                print(
-                    f"{name:12}{costs[name]:16.0f}{costs[name] / costs['ours']:8.1f}{speed:15.0f}"
-                )
-            print(f"\nidle, until a job starts: {'p50':>8}{'p95':>10}")
-            for name, waits in (await latencies(url)).items():
-                p50, p95 = (percentile(waits, share) * 1000 for share in (0.5, 0.95))
-                print(f"{name:24}{p50:8.1f} ms{p95:7.1f} ms")
-            for mode in ("single", "grouped"):
-                rate = await durable(url, mode, Path(folder) / mode)
-                print(
-                    f"{'' if mode != 'single' else chr(10)}durable, {mode:8} {rate:7.0f} a second"
-                )
-            worst, missed = await displacement(url)
-            print(
-                f"\n{DEADLINES} deadlines, two workers, {SLOTS} slots: at most {worst} places away"
-            )
-            print(f"started not exactly once: {missed}")
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What a figure must be: at least or at most so much."""
+
+    what: str
+    figure: float
+    limit: float
+    is_most: bool
+    unit: str = ""
+
+    @property
+    def is_kept(self) -> bool:
+        return self.figure <= self.limit if self.is_most else self.figure >= self.limit
+
+    def __str__(self) -> str:
+        verdict = "ok" if self.is_kept else "MISSED"
+        side = "at most" if self.is_most else "at least"
+        said = f"{self.figure:.1f}{self.unit}, {side} {self.limit:g}{self.unit}"
+        return f"{verdict:7} {self.what}: {said}"
+
+
+async def costs(url: str) -> list[Limit]:
+    found = await plumbing(url)
+    cost = {name: statistics.median(cpu for cpu, _ in f) for name, f in found.items()}
+    print(f"{'':12}{'µs of CPU a job':>16}{'× ours':>8}{'jobs a second':>15}")
+    for name, figures in found.items():
+        speed = statistics.median(rate for _, rate in figures)
+        print(f"{name:12}{cost[name]:16.0f}{cost[name] / cost['ours']:8.1f}{speed:15.0f}")
+    less = [("arq tuned", 10), ("dramatiq", 2.5)]
+    what = "processor time a job, {} by ours"
+    return [Limit(what.format(name), cost[name] / cost["ours"], n, False) for name, n in less]
+
+
+async def idle(url: str) -> list[Limit]:
+    print(f"\nidle, until a job starts: {'p50':>8}{'p95':>10}")
+    found = await latencies(url)
+    waits = {
+        name: [percentile(waits, share) * 1000 for share in (0.5, 0.95)]
+        for name, waits in found.items()
+    }
+    for name, (p50, p95) in waits.items():
+        print(f"{name:24}{p50:8.1f} ms{p95:7.1f} ms")
+    limits = zip(("p50", "p95"), waits["ours"], (3, 10), strict=True)
+    return [
+        Limit(f"idle, until a job starts, {share}", wait, most, True, " ms")
+        for share, wait, most in limits
+    ]
+
+
+async def committed(url: str, folder: Path) -> list[Limit]:
+    print()
+    for mode in ("single", "grouped"):
+        rate = await durable(url, mode, folder / mode)
+        print(f"durable, {mode:8} {rate:7.0f} a second")
+    return [Limit("durable steps a second, grouped", rate, 1000, False)]
+
+
+async def order(url: str) -> list[Limit]:
+    worst, missed = await displacement(url)
+    what = f"places away from its own, of {DEADLINES} deadlines with two workers"
+    return [
+        Limit(f"most {what}", worst, SLOTS, True),
+        Limit("started not exactly once", missed, 0, True),
+    ]
+
+
+async def main() -> bool:
+    """Whether every limit was kept."""
+    with tempfile.TemporaryDirectory() as name:
+        async with RedisServer(Path(name) / "redis") as server:
+            limits = [
+                *await costs(server.url),
+                *await idle(server.url),
+                *await committed(server.url, Path(name)),
+                *await order(server.url),
+            ]
+    print()
+    for limit in limits:
+        print(limit)
+    return all(limit.is_kept for limit in limits)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    sys.exit(0 if asyncio.run(main()) else 1)
