@@ -127,7 +127,7 @@ class Rush:
     async def work(self, kills: int = 0) -> None:
         """Workers that die at one point after another; then some that do not; until it is calm."""
         points = [POINTS[n % len(POINTS)] for n in range(kills)]
-        deadline = time.monotonic() + (420 if IS_FULL else 50)
+        deadline = time.monotonic() + (600 if IS_FULL else 50)
         running: list[tuple[Worker, str]] = [self._start(points) for _ in range(WORKERS)]
         try:
             while not await self._is_calm():
@@ -169,15 +169,13 @@ class Rush:
 
     async def _is_calm(self) -> bool:
         """Nothing is on its way; what is unknown was looked for again, and all cards are drawn."""
-        for view in await self.views():
-            response = view.response
-            if response is None or view.ticket.shown_version != view.ticket.version:
+        for ticket, response in await self.store.unfinished():
+            is_unknown = response is not None and response.state is ResponseState.UNKNOWN
+            is_looked_for = response is not None and response.tries > 2
+            if ticket.shown_version != ticket.version or not (is_unknown and is_looked_for):
                 return False
-            is_looked_for = response.state is ResponseState.UNKNOWN and response.tries > 2
-            is_over = response.state in (ResponseState.SENT, ResponseState.FAILED)
-            if not is_over and not is_looked_for:
-                return False
-        return True
+        states = await self.states()
+        return not states[ResponseState.DRAFT]
 
 
 def drawn(chance: random.Random, ids: list[TicketId]) -> dict[TicketId, Fate]:
