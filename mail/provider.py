@@ -115,10 +115,9 @@ class Provider(Protocol):
 
 def never_handed_over(server: str, key: str) -> bytes:
     """In the place of a mail that ``server`` cannot hand over, and a person has to look for. It
-    names the mail's ``key``: the notes of two mails must not be copies of each other."""
-    said = f"{server} does not hand over this mail"
-    text = f"{said} ({key}). Open it in the mailbox itself."
-    note = f"Subject: ({said})\r\n\r\n{text}\r\n"
+    names its ``key``: two of them are two mails."""
+    said = f"{server} does not hand over mail {key}"
+    note = f"Subject: ({said})\r\n\r\n{said}. Open it in the mailbox itself.\r\n"
     return Lack.ALL.header + note.encode()
 
 

@@ -23,7 +23,7 @@ from desk.steps import Step
 from desk.store import Store
 from desk.ticket import TicketState
 from mail.parse import parse
-from mail.provider import Arrival
+from mail.provider import Arrival, never_handed_over
 from tests.doubles.desk import START, Scene, drafted, mail, received, scene
 from tests.doubles.house import CalmClassifier
 from tests.doubles.mailbox import ScriptedMailbox, parse_here, raw_mail
@@ -77,6 +77,14 @@ async def office(store: Store) -> Office:
     box = desk.ticket.mailbox_id
     intake = Intake(store, desk.queue, {box: mailbox}, parse_here)
     return Office(desk, box, mailbox, intake)
+
+
+async def test_two_mails_that_a_server_does_not_hand_over_are_two_tickets(store: Store) -> None:
+    here = await office(store)
+    for number in (3, 4):
+        await here.arrive(never_handed_over("The mail server", f"INBOX:1:{number}"))
+    assert await here.relations() == ["mail", "mail", "mail"]
+    assert await here.tickets() == 3
 
 
 async def test_a_mail_read_again_is_stored_once(any_store: Store) -> None:

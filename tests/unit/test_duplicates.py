@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from desk.email import Attachment, ParsedEmail
+from desk.email import QUARANTINED, Attachment, ParsedEmail
 from mail.duplicates import is_copy
 
 TEXT = "My scanner has not worked since Monday.\nOrder 4711, and nobody answers the phone."
@@ -45,6 +45,11 @@ def test_a_copy_says_nothing_new(mail: ParsedEmail) -> None:
 )
 def test_whatever_is_new_makes_it_another_mail(mail: ParsedEmail) -> None:
     assert not is_copy(MAIL, mail)
+
+
+def test_what_a_quarantined_mail_says_nobody_knows() -> None:
+    unread = ParsedEmail(subject="Scanner", defects=(f"{QUARANTINED}it took too long.",))
+    assert not is_copy(unread, unread)
 
 
 def test_a_list_may_take_the_files_away() -> None:
