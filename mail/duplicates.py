@@ -37,9 +37,9 @@ MAX_TEXT = 50_000
 
 def content_key(parsed: ParsedEmail) -> str:
     """Equal for mails of the same subject, words and attachments that answer the same mail; "" for
-    one with too few words to tell ("Thanks!" is not said twice by mistake)."""
+    one with too few words to tell ("Thanks!" is not said twice by mistake), or not read whole."""
     words = _words(parsed.reply or parsed.text)
-    if len(words) < MIN_WORDS:
+    if len(words) < MIN_WORDS or parsed.truncated:
         return ""
     answered = ancestors(parsed)[:1]
     files = sorted(file.sha256 for file in parsed.attachments)

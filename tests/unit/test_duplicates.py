@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from desk.email import QUARANTINED, Attachment, ParsedEmail
-from mail.duplicates import is_copy
+from mail.duplicates import content_key, is_copy
 
 TEXT = "My scanner has not worked since Monday.\nOrder 4711, and nobody answers the phone."
 MAIL = ParsedEmail(subject="Scanner", text=TEXT)
@@ -50,6 +50,11 @@ def test_whatever_is_new_makes_it_another_mail(mail: ParsedEmail) -> None:
 def test_what_a_quarantined_mail_says_nobody_knows() -> None:
     unread = ParsedEmail(subject="Scanner", defects=(f"{QUARANTINED}it took too long.",))
     assert not is_copy(unread, unread)
+
+
+def test_whether_a_mail_was_sent_again_is_not_told_of_one_that_was_read_in_part() -> None:
+    assert content_key(MAIL) == content_key(replace(MAIL, message_id="<again@x>")) != ""
+    assert content_key(replace(MAIL, truncated=True)) == ""
 
 
 def test_a_list_may_take_the_files_away() -> None:
