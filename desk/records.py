@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import orjson
-from sqlalchemy import RowMapping
 
 from desk.classification import Category, Classification, Label, Sentiment, Urgency
 from desk.email import Address, Attachment, Bounce, Email, Kind, Mailbox, ParsedEmail, Relation
@@ -26,7 +25,10 @@ from desk.response import (
 from desk.ticket import Ticket, TicketState
 from desk.vault import Vault
 
-Row = RowMapping | Mapping[str, Any]
+if TYPE_CHECKING:  # the command parse reads no rows
+    from sqlalchemy import RowMapping
+
+Row: TypeAlias = "RowMapping | Mapping[str, Any]"
 
 
 def seal(vault: Vault, value: object, place: str) -> bytes:
