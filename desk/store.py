@@ -83,6 +83,15 @@ class Store(Directory, Lateness):
                 Place(Network(row.network), row.channel, row.message, row.version) for row in rows
             ]
 
+    async def ticket_at(self, network: Network, message: str) -> TicketId | None:
+        """Whose card this message is."""
+        query = select(cards.c.ticket_id).where(
+            cards.c.network == network.value, cards.c.message == message
+        )
+        async with self.read() as connection:
+            found = await connection.scalar(query)
+        return None if found is None else TicketId(found)
+
     async def view(self, id: TicketId) -> TicketView:
         """Everything a card says about a ticket, and its rank. Raises Permanent when there is
         none."""

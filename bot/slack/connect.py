@@ -18,6 +18,7 @@ from aiohttp import web
 from bot.board import Board
 from bot.commands import Commands
 from bot.identity import Identity
+from bot.slack.attach import Attaching
 from bot.slack.follow import Follow
 from bot.slack.forms import PATIENCE, Forms
 from bot.slack.listeners import Ack, Listeners
@@ -74,7 +75,11 @@ class Slack:
         people = People(self._client, identity)
         self._follow = Follow(board)
         forms = Forms(self._client, people, store, actions, self._follow, patience)
-        listeners = Listeners(self.chat, people, store, actions, commands, forms, self._follow)
+        token = settings.bot_token.get_secret_value()
+        attaching = Attaching(self._client, token, store, actions)
+        listeners = Listeners(
+            self.chat, people, store, actions, commands, forms, self._follow, attaching
+        )
         self._busy: set[asyncio.Future[None]] = set()
         secret = settings.signing_secret.get_secret_value()
         self._app = build(secret, self._client, listeners, self._busy)

@@ -16,6 +16,7 @@ import structlog
 from bot.commands import Commands
 from bot.messages import card_at
 from bot.once import Once
+from bot.slack.attach import Attaching, read_shared
 from bot.slack.draw import Message, draw, draw_question, draw_reply, draw_text
 from bot.slack.follow import Follow
 from bot.slack.forms import Forms
@@ -82,6 +83,7 @@ class Listeners:
     commands: Commands
     forms: Forms
     follow: Follow
+    attaching: Attaching
     recent: Recent = field(default_factory=Recent)
     once: Once = field(default_factory=Once)
 
@@ -137,11 +139,20 @@ class Listeners:
         await self._whisper(line.asker, more)
 
     async def mention(self, ack: Ack, body: Payload) -> None:
-        """A line that mentions the app in a channel; only the writer sees the answer."""
+        """A line that mentions the app in a channel, or files beside it; only the writer sees the
+        answer."""
         await ack()
-        line = read_mention(body)
-        if self.recent.is_new(line.key):
+        line, shared = read_mention(body), read_shared(body)
+        if not self.recent.is_new(line.key):
+            return
+        if shared is None:
             await self._whisper(line.asker, await self._answer(line))
+            return
+        async with self._told(line.asker):
+            user = await self.people.user(line.asker.user)
+            id, said = await self.attaching.attach(user, shared)
+            self.follow.soon(id)
+            await self._whisper(line.asker, draw_text(said))
 
     # -- what they have in common
 

@@ -58,7 +58,10 @@ def seed() -> Json:
                     "token": READER,
                     "type": "user",
                     "user": "ann",
-                    "scopes": ["channels:history", "channels:read", "users:read"],
+                    "scopes": [
+                        *("channels:history", "channels:read", "users:read"),
+                        *("files:write", "chat:write"),
+                    ],
                 },
             ],
             "signing_secret": SECRET,
@@ -168,7 +171,11 @@ class SlackDoor:
         return self._with_metadata(method, args, found)
 
     def _with_metadata(self, method: str, args: Json, found: Json) -> Json:
-        """The emulator drops it (https://docs.slack.dev/messaging/message-metadata)."""
+        """The emulator drops it (https://docs.slack.dev/messaging/message-metadata). Its files lie
+        on this machine by another name."""
+        for name in ("url_private", "url_private_download"):
+            if method == "files.info" and found.get("ok"):
+                found["file"][name] = found["file"][name].replace("localhost", "127.0.0.1")
         if method == "chat.postMessage" and found.get("ok"):
             self.metadata[found["ts"]] = args.get("metadata")
         reads = ("conversations.history", "conversations.replies")

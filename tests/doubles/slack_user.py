@@ -162,9 +162,15 @@ class SlackUser:
         return await self.send(urlencode(args))
 
     async def mention(
-        self, channel: str, line: str, event_id: str, headers: Mapping[str, str] | None = None
+        self,
+        channel: str,
+        line: str,
+        event_id: str,
+        headers: Mapping[str, str] | None = None,
+        **more: object,
     ) -> Answer:
-        event = {"type": "app_mention", "user": self.id, "channel": channel, "ts": "1.1"}
+        about = {"user": self.id, "channel": channel, "ts": "1.1"}
+        event = {"type": "app_mention", **about, **more}
         body = {
             "type": "event_callback",
             "team_id": "T000000001",

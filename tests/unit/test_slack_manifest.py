@@ -19,7 +19,9 @@ SCOPES = {
     "chat_postEphemeral": "chat:write",
     "chat_update": "chat:write",
     "conversations_history": "channels:history",
+    "conversations_replies": "channels:history",
     "users.info": "users:read",
+    "files.info": "files:read",
     "auth_test": None,
     "apps_connections_open": None,  # by the app token, connections:write
     "views_open": None,
@@ -31,7 +33,7 @@ EVENTS = {"app_mention": "app_mentions:read"}
 def test_scopes_are_those_of_the_methods_commands_and_events_in_use() -> None:
     called = set(
         re.findall(
-            r"client\.((?:chat|conversations|views|users|auth|files|im|apps)\w*_\w+)\(", CODE
+            r"client\.((?:chat|conversations|views|users|auth|files|im|apps)\w*_\w+)[(,]", CODE
         )
     )
     called |= set(re.findall(r'api_call\("([\w.]+)"', CODE))
