@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import pytest
@@ -11,13 +13,16 @@ from desk.errors import Conflict, Transient
 from desk.failpoints import armed
 from desk.moves import Verb
 from desk.response import Response, ResponseState
+from mail.provider import NOWHERE, Origin, Ready, at_once
 from tests.doubles.desk import FastClock
 from tests.doubles.house import House
+from tests.doubles.mailbox import ScriptedMailbox
 from tests.scenario.test_sent_mail import current, manager_does, sending
 from tests.scenario.test_steps import FIRST
 from tests.scenario.test_steps import clock as clock
 from tests.scenario.test_steps import house as house
 from workers.fence import Fence
+from workers.sending import Sending
 
 
 async def approved(house: House) -> Response:
@@ -105,6 +110,40 @@ async def test_a_worker_that_is_stopped_puts_back_what_it_has_not_handed_over(
     assert await house.state() is ResponseState.SENT
     assert len(house.mailbox.sent) == 1
     assert ("lose" in await verbs(house)) is not is_back
+
+
+@dataclass
+class Silent(ScriptedMailbox):
+    """Takes a mail and does not say so."""
+
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def send(
+        self,
+        mime: bytes,
+        sender: str,
+        recipients: Sequence[str],
+        origin: Origin = NOWHERE,
+        ready: Ready = at_once,
+    ) -> None:
+        await super().send(mime, sender, recipients, origin, ready)
+        self.reached.set()
+        await asyncio.sleep(60)
+
+
+async def test_a_worker_that_is_stopped_before_the_answer_leaves_it_unknown(house: House) -> None:
+    response = await approved(house)
+    silent = Silent()
+    slow = Sending(house.store, house.queue, {house.box: silent}, {})
+    stopped = asyncio.create_task(slow(response.id))
+    await silent.reached.wait()
+    stopped.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopped
+    assert await house.state() is ResponseState.SENDING
+    await sending(house)(response.id)
+    assert await house.state() is ResponseState.UNKNOWN
+    assert (len(silent.sent), house.mailbox.sent) == (1, [])
 
 
 async def verbs(house: House) -> list[str]:
