@@ -7,10 +7,11 @@ from datetime import timedelta
 from sqlalchemy import delete
 
 from desk.auditor import Fault, Finding
+from desk.classification import Urgency
 from desk.moves import Verb
 from desk.store import Store
 from desk.tables.sla import alerts, escalations, sla_clocks
-from tests.doubles.desk import START, FastClock, Scene, scene
+from tests.doubles.desk import START, FastClock, Scene, mail, received, scene
 from workers.watch import Watch
 
 
@@ -82,6 +83,49 @@ async def test_a_rung_that_was_noted_twice_or_too_early_is_found(
         change._note(running, "escalate", said)
         change._note(running, "escalate", {**said, "rung": "breach"})
     assert (await faults(store))[:2] == [(Fault.TWICE, "half"), (Fault.EARLY, "breach")]
+
+
+async def test_a_tick_and_half_a_minute_are_no_fault_and_more_is(
+    store: Store, clock: FastClock
+) -> None:
+    at = await scene(store)
+    clock.forward(minutes=30, seconds=34)
+    assert await faults(store) == []
+    await Watch(store, at.queue)()
+    assert await faults(store) == []
+    clock.forward(minutes=17, seconds=26 + 35 + 1)
+    await Watch(store, at.queue)()
+    assert await faults(store) == [(Fault.LATE, "soon"), (Fault.UNTOLD, "half")]
+
+
+async def test_what_nobody_could_know_in_time_is_no_fault(store: Store, clock: FastClock) -> None:
+    """A mail that was read late, and is urgent: its rungs lie in the past."""
+    at = await scene(store)
+    async with store.change() as change:
+        new = received(mail("Read late"), "2", START)
+        ticket = await change.open_ticket(at.ticket.mailbox_id, new, 1.0)
+        await change.receive(ticket, new)
+        await change.end_clocks(at.ticket.id, "closed")
+    clock.forward(hours=2)
+    async with store.change() as change:
+        await change.aim_clocks(await change.ticket(ticket.id), START, Urgency.CRITICAL)
+    assert await faults(store) == []
+    clock.forward(seconds=36)
+    assert (Fault.MISSING, "breach") in await faults(store)
+
+
+async def test_a_breach_that_a_failed_reply_lets_be_heard_is_not_early(
+    store: Store, clock: FastClock
+) -> None:
+    at = await scene(store)
+    await minutes(at, clock, 61)
+    await at.actions.act(await at.request(Verb.APPROVE))
+    response = await at.response()
+    assert response is not None
+    async with store.change() as change:
+        await change.move_response(response, Verb.FAIL, {"failure": "Refused."})
+    await minutes(at, clock, 16)
+    assert await store.audit_clocks() == (4, [])
 
 
 async def test_it_needs_nothing_but_the_log(store: Store, clock: FastClock) -> None:

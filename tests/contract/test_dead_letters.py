@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import select
 
 from desk import burial
+from desk.classification import Urgency
 from desk.errors import Refused
+from desk.ids import DeadLetterId
 from desk.letter_office import LetterOffice
 from desk.moves import Verb
 from desk.response import ResponseState
@@ -258,3 +260,36 @@ async def test_a_new_mail_overtakes_what_was_given_up(any_store: Store) -> None:
     letter = await any_store.dead_letter(id)
     assert letter is not None
     assert (letter.is_open, letter.ending) == (False, Ending.OVERTAKEN)
+
+
+async def test_managers_are_told_once_of_what_is_urgent_or_was_never_read(
+    any_store: Store,
+) -> None:
+    at = await scene(any_store)  # a critical ticket
+    urgent = await buried(at, Step.SHOW)
+    assert await any_store.unreported() == [urgent]
+    async with any_store.change() as change:
+        await change.set_ticket(
+            await change.ticket(at.ticket.id), Verb.RANK, {"urgency": Urgency.LOW}
+        )
+    assert await any_store.unreported() == []
+    unread = await triage_given_up(at)
+    assert await any_store.unreported() == [unread]
+    report = await buried(at, Step.REPORT, unread)
+    assert report not in await any_store.unreported()
+    assert await any_store.unreported() == []  # telling it was given up, too
+    await LetterOffice(any_store, at.queue).discard(at.omar, report)
+    assert await any_store.unreported() == [unread]
+    async with any_store.change() as change:
+        await burial.record_reported(change, DeadLetterId(unread), 1)
+    assert await any_store.unreported() == []
+
+
+async def test_failed_runs_of_long_ago_are_forgotten(any_store: Store, clock: FastClock) -> None:
+    at = await scene(any_store)
+    async with any_store.change() as change:
+        await burial.remember(change, Step.DRAFTING, 99, GONE)
+    clock.forward(days=31)
+    await buried(at, Step.SHOW)
+    async with any_store.read() as connection:
+        assert (await connection.scalars(select(attempts.c.target))).all() == []

@@ -199,6 +199,23 @@ async def test_what_is_late_makes_room_for_what_can_still_be_in_time(
     assert moved.score - late.score == 240 * 60_000
     assert line.scores == {(Step.SHOW, late.id): moved.score}
     assert await Overload(any_store, line, Weights(late=0))() == 0
+    # a person says that it cannot wait after all
+    assert await do(at, Verb.CORRECT, at.ann, moved, "high") == "done"
+    assert not has_boost((await any_store.ticket(late.id)).boosts, Because.LATE)
+
+
+async def test_an_earlier_breach_is_not_the_one_that_counts(
+    any_store: Store, clock: FastClock
+) -> None:
+    """We replied late, and the customer wrote again: now they wait for something else."""
+    at = await scene(any_store)
+    again = await another(at, "a@x.example")
+    await breached(any_store, again)
+    async with any_store.change() as change:
+        due = START + timedelta(hours=3)
+        await change.set_ticket(await change.ticket(again.id), Verb.RANK, {"due_at": due})
+    clock.forward(hours=4)
+    assert await Overload(any_store, Ranks())() == 0
 
 
 async def test_a_rank_counts_who_is_served_before(any_store: Store) -> None:

@@ -168,6 +168,13 @@ def test_it_equals_a_count_minute_by_minute(
         assert calendar.add(start, work * MINUTE) == ends[work]
 
 
+def test_summer_time_begins_at_its_second() -> None:
+    sundays = Calendar("Europe/Berlin", read_hours(["sun 03:00-04:00"]))
+    one = datetime(2026, 3, 29, 1, tzinfo=UTC)  # two o'clock there, which becomes three
+    half = timedelta(seconds=0.5)
+    assert sundays.elapsed(one - half, one + half) == half
+
+
 @given(calendars(), st.sampled_from(STARTS), st.floats(0, 100_000), st.floats(0, 100_000))
 @settings(max_examples=100, deadline=None)
 def test_what_is_added_has_elapsed(
