@@ -16,6 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,8 @@ class Running:
         return dict(json.loads(out))
 
     def terminate(self) -> None:
-        self._process.terminate()
+        with suppress(ProcessLookupError):  # it has ended by itself: it did all jobs
+            self._process.terminate()
 
 
 async def cleared(url: str) -> None:
