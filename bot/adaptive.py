@@ -217,7 +217,7 @@ def _asking(card: Card, button: Button, has_whole_input: bool) -> Json:
         return _unfolding(button, [block(text)], [])
     field = _input(card, button)
     if button.verb is not Verb.EDIT:
-        return _unfolding(button, [field], [_execute(card, button.verb, "Write it", button.look)])
+        return _unfolding(button, [field], [_execute(card, button.verb, button.label, button.look)])
     save = _execute(card, Verb.EDIT, "Save draft", Look.PLAIN)
     send = _execute(card, SAVE_AND_SEND, "Save & send", Look.PRIMARY)
     return _unfolding(button, [field], [save, send])

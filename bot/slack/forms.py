@@ -173,7 +173,7 @@ class Forms:
         return edit_view(*split(now, text), notice=notice, theirs=response.envelope.text)
 
     async def instruct(self, sent: Submission, form: Form, ack: Any) -> None:
-        """Have another draft written."""
+        """Regenerate the draft."""
         text = sent.values.get("instruction", "")
         asking = asyncio.ensure_future(self._instructed(sent, form, text))
         await self._answer(sent, ack, asking, notice_view("One moment…", text))

@@ -1,4 +1,4 @@
-"""The forms a person fills in: editing a reply, asking for another draft. Drawn as Slack's views
+"""The forms a person fills in: editing a reply, regenerating a draft. Drawn as Slack's views
 (https://docs.slack.dev/reference/views/modal-views), and read back from them."""
 
 from __future__ import annotations
@@ -182,9 +182,9 @@ def instruction_view(carried: Carried, question: str, text: str = "", notice: st
     made = {"type": "input", "block_id": "instruction", "optional": True}
     blocks.append({**made, "label": label(question), "element": element})
     return {
-        **_modal(f"Another draft for #{carried.ticket_id}", blocks),
+        **_modal(f"Regenerate draft #{carried.ticket_id}", blocks),
         "callback_id": INSTRUCTION,
-        "submit": label("Write it"),
+        "submit": label("Regenerate"),
         "private_metadata": str(Form(carried)),
     }
 

@@ -13,7 +13,7 @@ from desk import files
 from desk.action import Outcome, Result
 from desk.email import Address, ParsedEmail
 from desk.errors import Permanent
-from desk.files import MAX_BYTES, NewFile
+from desk.files import MAX_BYTES, MAX_FILES, NewFile
 from desk.moves import Verb
 from desk.response import Envelope
 from desk.store import Store
@@ -73,6 +73,24 @@ async def test_what_cannot_be_sent_is_refused(
     assert sentence in outcome.note
 
 
+async def test_a_reply_takes_so_many_files_and_so_much_of_them(store: Store) -> None:
+    at = await scene(store)
+    half = NewFile("half.bin", "", b"x" * (MAX_BYTES // 2 + 1))
+    assert await at.actions.act(await at.request(Verb.ATTACH, file=half)) == DONE
+    again = await at.actions.act(await at.request(Verb.ATTACH, file=half))
+    assert again.note == "half.bin is attached already"
+    other = replace(half, data=b"y" * len(half.data))
+    too_much = await at.actions.act(await at.request(Verb.ATTACH, file=other))
+    assert "send a link instead" in too_much.note
+    for number in range(MAX_FILES - 1):
+        small = NewFile(f"{number}.txt", "", b"%d" % number)
+        assert await at.actions.act(await at.request(Verb.ATTACH, file=small)) == DONE
+    one_more = await at.actions.act(await at.request(Verb.ATTACH, file=PRICES))
+    assert "send a link instead" in one_more.note
+    missing = await at.actions.act(await at.request(Verb.DETACH, text="terms.txt"))
+    assert missing.note == "terms.txt is not attached to this reply"
+
+
 async def test_an_approved_reply_takes_no_more_files(store: Store) -> None:
     at = await scene(store)
     assert await at.actions.act(await at.request(Verb.APPROVE)) == DONE
@@ -87,6 +105,7 @@ async def test_an_approved_reply_takes_no_more_files(store: Store) -> None:
         ("in\r\nvoice.pdf", "in__voice.pdf"),
         ("invoice\u202efdp.exe", "invoice_fdp.exe"),
         (" . ", "file"),
+        ("x" * 200 + ".pdf", "x" * 116 + ".pdf"),
     ],
 )
 def test_a_name_is_only_a_name(name: str, kept: str) -> None:

@@ -627,14 +627,14 @@ async def test_foreign_messages_on_the_channel_are_ignored(real_redis: RealRedis
         await hub.close()
 
 
-def form(card: dict[str, Any], data: bytes, **changes: object) -> FormData:
+def form(card: dict[str, Any], data: bytes, field: str = "file", **changes: object) -> FormData:
     """What the page sends when a file is chosen."""
     seen = card["seen"]
     about = {"t": card["id"], "r": seen["id"], "v": seen["version"], "h": seen["hash"]}
     made = FormData(quote_fields=False)  # as browsers do
     made.add_field("about", json.dumps({"key": uuid.uuid4().hex, **about, **changes}))
     made.add_field(
-        "file", io.BytesIO(data), filename="Preise für 2027.pdf", content_type="application/pdf"
+        field, io.BytesIO(data), filename="Preise für 2027.pdf", content_type="application/pdf"
     )
     return made
 
@@ -656,6 +656,40 @@ async def test_a_file_is_attached_and_the_card_shows_it(desk: Desk) -> None:
         assert "read it again" in (await old.json())["text"]
 
 
+async def test_the_same_upload_twice_is_one_and_nothing_but_an_upload(desk: Desk) -> None:
+    async with desk.page() as line:
+        card = await line.open(desk.scene.ticket.id)
+        origin = {"Origin": desk.origin()}
+        for _ in range(2):
+            sent = form(card, b"x", key="the same key", verb="approve")
+            answer = await desk.client.post("/attach", data=sent, headers=origin)
+            assert (answer.status, await answer.json()) == (200, {"text": ""})
+    assert [verb for verb in await desk.scene.verbs() if verb == "attach"] == ["attach"]
+    response = await desk.scene.response()
+    assert response
+    assert response.state is ResponseState.DRAFT
+
+
+async def test_a_file_that_the_records_could_not_take_is_told(slow_desk: Desk) -> None:
+    async with slow_desk.page() as line:
+        card = await line.open(slow_desk.scene.ticket.id)
+        assert isinstance(slow_desk.scene.store, SlowStore)
+        slow_desk.scene.store.is_away = True
+        origin = {"Origin": slow_desk.origin()}
+        answer = await slow_desk.client.post("/attach", data=form(card, b"x"), headers=origin)
+        assert answer.status == 503
+        assert "The records do not answer" in (await answer.json())["text"]
+        slow_desk.scene.store.is_away = False
+
+
+def about(text: str) -> FormData:
+    """Another first field than the page sends."""
+    made = FormData()
+    made.add_field("about", text)
+    made.add_field("file", io.BytesIO(b"x"), filename="a.txt")
+    return made
+
+
 async def test_a_file_needs_our_page_and_a_session(desk: Desk) -> None:
     async with desk.page() as line:
         card = await line.open(desk.scene.ticket.id)
@@ -675,6 +709,9 @@ async def test_a_file_that_is_too_large_or_none_is_refused(desk: Desk) -> None:
         for sent, sentence in (
             (form(card, b"x" * (MAX_BYTES + 1)), "send a link instead"),
             (form(card, b"x", key="short"), "without a key"),
+            (form(card, b"x", field="another"), "reload it"),
+            (about("[]"), "reload it"),
+            (about("{"), "reload it"),
             ({"about": "{}"}, "reload it"),
             (b"none", "reload it"),
         ):

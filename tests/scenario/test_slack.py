@@ -12,7 +12,7 @@ from desk.people import Role
 from desk.response import ResponseState
 from tests.doubles.desk import mail, received
 from tests.doubles.slack_office import Office, happens, was_taken
-from tests.doubles.slack_user import words
+from tests.doubles.slack_user import find, words
 
 # -- cards
 
@@ -123,6 +123,24 @@ async def test_blocking_finding_is_confirmed_on_the_button_itself(office: Office
     await office.until("It tells an IBAN.")
     await office.ann.click(office.channel, ts, "Send anyway…", says_yes=True)
     await office.until("Approved by Ann")
+
+
+async def test_many_late_presses_change_the_card_once(office: Office) -> None:
+    ts = await office.show()
+    approve = find(await office.ann.card(office.channel, ts), "Approve & send")
+    where = {"type": "message", "message_ts": ts, "channel_id": office.channel}
+    await office.ann.press(approve, office.channel, where)
+    await office.until("Approved by Ann")
+    await office.slack.finish()
+    before = len(office.door.of("chat.update"))
+    office.door.hold("chat.update")
+    for _ in range(6):
+        await office.omar.press(approve, office.channel, where)
+    assert "Approved by Ann" in await office.whispered(office.omar, 6)
+    office.door.let_go()
+    await office.slack.finish()
+    # the first, and one for all who pressed while that was being drawn
+    assert len(office.door.of("chat.update")) - before == 2
 
 
 # -- typing
