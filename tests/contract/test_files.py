@@ -51,6 +51,7 @@ async def test_files_are_taken_off_one_by_one_or_all(any_store: Store) -> None:
     response = await at.response()
     assert response is not None
     assert [one.name for one in response.envelope.attachments] == ["terms.txt"]
+    assert await files.read(any_store, response) == {other.attachment.sha256: other.data}
     assert await at.actions.act(await at.request(Verb.DETACH)) == DONE
     again = await at.actions.act(await at.request(Verb.DETACH))
     assert again == Outcome(Result.REFUSED, "No file is attached")

@@ -647,6 +647,7 @@ async def test_a_file_is_attached_and_the_card_shows_it(desk: Desk) -> None:
     async with desk.page() as line:
         card = await line.open(desk.scene.ticket.id)
         assert card["takes_files"]
+        await asyncio.sleep(2 * COALESCE)  # the page has been told all that there is
         origin = {"Origin": desk.origin()}
         answer = await desk.client.post("/attach", data=form(card, b"%PDF"), headers=origin)
         assert (answer.status, await answer.json()) == (200, {"text": ""})
