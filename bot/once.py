@@ -8,6 +8,10 @@ from dataclasses import dataclass, field
 
 Work = Callable[[], Awaitable[None]]
 
+AT_ONCE = 8
+"""Presses of a network that are worked on at once. More would not be done sooner by that, and who
+presses next would be acknowledged later."""
+
 
 @dataclass(eq=False, slots=True)
 class Shared:

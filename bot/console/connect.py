@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from bot.console.post import Page, Pages
 from bot.console.read_action import Act, Line, Open, read_message
 from bot.console.session import Sessions
 from bot.console.upload import read_upload
+from bot.once import AT_ONCE
 from desk.action import Result
 from desk.actions import Actions
 from desk.errors import DeskError, Misconfigured, Refused
@@ -72,6 +74,7 @@ class Console:
     hosts: Sequence[str] = ()
     sessions: Sessions = field(default_factory=Sessions)
     pages: Pages = field(default_factory=Pages)
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     def routes(self) -> list[web.RouteDef]:
         """Misconfigured when the script that draws the cards is not installed."""
@@ -200,8 +203,9 @@ class Console:
             await page.wire.close()
 
     async def _act(self, page: Page, act: Act) -> None:
-        user = await self.store.user(page.user_id)
-        outcome = await self.actions.act(act.press.request(f"console:{act.key}", user))
+        async with self.turns:
+            user = await self.store.user(page.user_id)
+            outcome = await self.actions.act(act.press.request(f"console:{act.key}", user))
         if outcome.result in (Result.DONE, Result.DUPLICATE):
             await page.send(draw.done(act.key))
             self.pages.changed(act.press.ticket_id)

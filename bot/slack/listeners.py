@@ -15,7 +15,7 @@ import structlog
 
 from bot.commands import Commands
 from bot.messages import card_at
-from bot.once import Once
+from bot.once import AT_ONCE, Once
 from bot.slack.attach import Attaching, read_shared
 from bot.slack.draw import Message, draw, draw_question, draw_reply, draw_text
 from bot.slack.follow import Follow
@@ -86,6 +86,7 @@ class Listeners:
     attaching: Attaching
     recent: Recent = field(default_factory=Recent)
     once: Once = field(default_factory=Once)
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def click(self, ack: Ack, body: Payload) -> None:
         """A button on a card, or a choice behind More."""
@@ -158,17 +159,18 @@ class Listeners:
 
     async def _act(self, click: Click, carried: Carried) -> None:
         user = await self.people.user(click.asker.user)
-        outcome = await self.actions.act(
-            ActionRequest(
-                key=click.key,
-                user=user,
-                verb=carried.verb,
-                ticket_id=carried.ticket_id,
-                seen=carried.seen,
-                text=carried.text,
-                confirmed=carried.confirmed,
+        async with self.turns:
+            outcome = await self.actions.act(
+                ActionRequest(
+                    key=click.key,
+                    user=user,
+                    verb=carried.verb,
+                    ticket_id=carried.ticket_id,
+                    seen=carried.seen,
+                    text=carried.text,
+                    confirmed=carried.confirmed,
+                )
             )
-        )
         await self._redraw(click, carried, user, outcome)
 
     async def _redraw(self, click: Click, carried: Carried, user: User, outcome: Outcome) -> None:

@@ -16,6 +16,7 @@ from bot.card import Card
 from bot.commands import VERBS, Commands, Reply, read_command
 from bot.identity import Identity, unlinked
 from bot.messages import card_at
+from bot.once import AT_ONCE
 from bot.press import Press, read_press
 from bot.teams.draw import (
     Json,
@@ -84,7 +85,7 @@ class Teams:
         )
         self._store, self._actions, self._commands = store, actions, commands
         self._board, self._identity, self._zone = board, identity, zone
-        self._patience = patience
+        self._patience, self._turns = patience, asyncio.Semaphore(AT_ONCE)
         self._tasks: set[asyncio.Task[Any]] = set()
         self.chat = TeamsChat(self._wire, store, zone)
 
@@ -232,10 +233,10 @@ class Teams:
     async def _press(self, turn: Turn) -> Pressed:
         """Acts; whatever goes wrong is a sentence for the presser."""
         try:
-            user = await self._user(turn)
-            press = read_press(turn.data)
-            outcome = await self._actions.act(press.request(turn.key, user))
-            card = await self._card(turn, user, press)
+            user, press = await self._user(turn), read_press(turn.data)
+            async with self._turns:
+                outcome = await self._actions.act(press.request(turn.key, user))
+                card = await self._card(turn, user, press)
         except Unlinked as error:
             return Pressed(note=str(error), in_public=unlinked(""))
         except DeskError as error:
