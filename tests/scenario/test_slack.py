@@ -46,7 +46,7 @@ async def test_next_mail_of_the_customer_joins_the_thread(office: Office) -> Non
 async def test_approval_changes_the_card_in_place_and_undo_brings_it_back(office: Office) -> None:
     ts = await office.show()
     assert was_taken(await office.ann.click(office.channel, ts, "Approve & send"))
-    said = await office.until("Approved by Ann, leaves at")
+    said = await office.until("Approved by Ann, leaves <!date^")
     assert "Undo" in said
     assert "Approve & send" not in said
     assert (await office.response()).approved_by == office.scene.ann.id
