@@ -25,7 +25,7 @@ run: setup
 	@$(BIN)/python app.py run
 
 test: setup
-	$(BIN)/python -m pytest -q -n 3 --dist loadfile --no-loadscope-reorder -m "not slow"
+	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not slow"
 
 # What trains, exports or loads torch, and the long fault tests in short form: for those who change that, and CI.
 slow: setup

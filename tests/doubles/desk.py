@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 from desk.action import ActionRequest, Seen
 from desk.actions import Actions
@@ -123,7 +124,7 @@ class Scene:
         response = await self.response()
         seen = Seen(response.id, response.version, response.hash) if response else None
         who = user or self.ann
-        plain = ActionRequest(f"{verb}-{who.id}-{id(more)}", who, verb, self.ticket.id, seen)
+        plain = ActionRequest(f"{verb}-{uuid4().hex}", who, verb, self.ticket.id, seen)
         return replace(plain, **more)  # type: ignore[arg-type]
 
     async def verbs(self) -> list[str]:

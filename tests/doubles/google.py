@@ -299,14 +299,15 @@ async def gmail_provider(
 
     async def sleep(seconds: float) -> None:
         if fast:
-            fast.forward(seconds=seconds)
+            fast.forward(seconds=seconds, milliseconds=1)  # it would not move by a part of 1 µs
         await asyncio.sleep(0 if fast else seconds)
 
     kept = tokens or HeldTokens(SignIn(refresh=google.refresh_token()))
     async with Http(seconds) as http:
         account = Account(google.address, "gmail", google.address)
         source = TokenSource(account, google.client, kept, http, now)
-        quota = Quota(google.address, GMAIL, limits or LocalLimits(), now, patience, sleep)
+        here = LocalLimits(lambda: fast.now().timestamp()) if fast else LocalLimits()
+        quota = Quota(google.address, GMAIL, limits or here, now, patience, sleep)
         pauses = (0.0, 0.02, 0.1)
         api = GmailApi(google.address, google.proxy.url, source, quota, http, now, pauses)
         async with GmailProvider(api, timedelta(days=backfill_days), poll=0.1) as provider:

@@ -168,11 +168,11 @@ async def test_after_an_expired_history_sent_mail_comes_where_it_belongs_in_time
 ) -> None:
     google = house.google
     async with gmail_provider(google) as provider:
-        google.deliver(mail(0))
+        google.deliver(mail(0), at=time.time() - 120)
         page = await provider.fetch("")
-        google.deliver(mail(1))
+        google.deliver(mail(1), at=time.time() - 60)
         google.ask("POST", "messages/send", {"raw": encoded(mail(2))})
-        google.deliver(mail(3))
+        google.deliver(mail(3), at=time.time() + 60)
         google.forget_history()
         again = await provider.fetch(page.checkpoint)
     found = [(subject(one.raw), one.is_sent) for one in again.arrivals]

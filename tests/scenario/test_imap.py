@@ -70,6 +70,7 @@ async def test_a_connection_that_died_of_old_age_is_replaced_without_an_error() 
             assert numbers(await box.fetch(page.checkpoint)) == [2]
 
 
+@pytest.mark.slow
 async def test_kills_at_any_moment_of_a_long_reading_lose_and_double_nothing() -> None:
     with dovecot() as server:
         server.fill([mail(number, size=20_000) for number in range(600)])
