@@ -48,13 +48,18 @@ class Playground:
     # -- as a person in the browser
 
     async def say(self, text: str) -> None:
-        await self.window.get_by_role("textbox").first.click()
-        await self.window.keyboard.type(text)
+        box = self.window.get_by_role("textbox").first
+        for _ in range(10):  # a page that is still being built forgets what is typed
+            await box.click()
+            await self.window.keyboard.type(text)
+            if text in await box.evaluate("box => box.value ?? box.innerText"):
+                break
+            await self.window.wait_for_timeout(300)
         await self.window.keyboard.press("Enter")
 
     async def sees(self, text: str) -> None:
         seen = "text => document.body.innerText.includes(text)"
-        await self.window.wait_for_function(seen, arg=text, timeout=15_000)
+        await self.window.wait_for_function(seen, arg=text, timeout=30_000)
 
     async def click(self, name: str) -> None:
         button = self.window.get_by_role("button", name=name, exact=True).last
