@@ -27,7 +27,8 @@ run: setup
 test: setup
 	$(BIN)/python -m pytest -q -n 4 --dist loadfile --no-loadscope-reorder -m "not slow"
 
-# What trains, exports or loads torch, and the long fault tests in short form: for those who change that, and CI.
+# What trains, exports or loads torch, one mail's walk through Slack and one through Teams, and the
+# long fault tests in short form: for those who change that, and CI.
 slow: setup
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile -m slow
 

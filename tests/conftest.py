@@ -13,13 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from desk.engine import upgrade
 from desk.store import Store
-from tests.doubles.databases import (
-    TEMPLATE,
-    copied_file,
-    new_database,
-    new_template,
-    url_of_file,
-)
+from tests.doubles.databases import Engines, PostgresDesks, copied_file, new_template, url_of_file
 from tests.doubles.desk import FastClock, new_vault
 from tests.doubles.google import emulated_gmail
 from tests.doubles.postgres import postgres
@@ -45,10 +39,10 @@ def postgres_socket() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_socket: Path) -> str:
+def postgres_desks(postgres_socket: Path) -> PostgresDesks:
     with ThreadPoolExecutor(1) as thread:  # beside the event loop of the test that asks first
         thread.submit(asyncio.run, new_template(postgres_socket)).result()
-    return TEMPLATE
+    return PostgresDesks(postgres_socket)
 
 
 @pytest.fixture(scope="session")
@@ -65,6 +59,11 @@ def gmail_emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def engines() -> Engines:
+    return Engines()
+
+
 @pytest.fixture
 def clock() -> FastClock:
     return FastClock()
@@ -77,23 +76,28 @@ def sqlite_url(tmp_path: Path, sqlite_template: Path) -> str:
 
 
 @pytest.fixture
-async def store(tmp_path: Path, sqlite_url: str, clock: FastClock) -> AsyncIterator[Store]:
-    async with Store.open(sqlite_url, new_vault(tmp_path), clock) as opened:
+async def store(
+    tmp_path: Path, sqlite_url: str, clock: FastClock, engines: Engines
+) -> AsyncIterator[Store]:
+    async with Store(engines.at(sqlite_url), new_vault(tmp_path), clock) as opened:
         yield opened
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def any_store(
-    request: pytest.FixtureRequest, tmp_path: Path, clock: FastClock
+    request: pytest.FixtureRequest, tmp_path: Path, clock: FastClock, engines: Engines
 ) -> AsyncIterator[Store]:
     """The same test on both databases."""
     if request.param == "sqlite":
         url: str = request.getfixturevalue("sqlite_url")
-    else:
-        socket = request.getfixturevalue("postgres_socket")
-        url = await new_database(socket, request.getfixturevalue("postgres_template"))
-    async with Store.open(url, new_vault(tmp_path), clock) as opened:
+        async with Store(engines.at(url), new_vault(tmp_path), clock) as opened:
+            yield opened
+        return
+    desks: PostgresDesks = request.getfixturevalue("postgres_desks")
+    url = await desks.take()
+    async with Store(engines.at(url), new_vault(tmp_path), clock) as opened:
         yield opened
+    await desks.give_back(url)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -198,7 +198,7 @@ async def test_wait_tells_new_mail_at_once(mailbox: Mailbox) -> None:
     assert await waiting
     assert time.monotonic() - started < 2
     assert numbers([*(await mailbox.provider.fetch(page.checkpoint)).arrivals]) == [2]
-    assert not all([await mailbox.provider.wait(0.5) for _ in range(8)])  # told once is enough
+    assert not all([await mailbox.provider.wait(0.2) for _ in range(8)])  # told once is enough
 
 
 async def test_mail_that_comes_between_fetch_and_wait_is_told(mailbox: Mailbox) -> None:

@@ -170,7 +170,7 @@ async def _without_triggers(store: Store, statement: object) -> None:
             await connection.execute(text("DROP TRIGGER audit_logs_no_update"))
             await connection.execute(text("DROP TRIGGER audit_logs_no_delete"))
         else:
-            await connection.execute(text("ALTER TABLE audit_logs DISABLE TRIGGER ALL"))
+            await connection.execute(text("SET LOCAL session_replication_role = replica"))
         await connection.execute(statement)  # type: ignore[call-overload]
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.doubles.databases import Engines
 from tests.doubles.desk import FastClock, new_vault
 from tests.doubles.slack import SlackDoor, emulated, slack_door
 from tests.doubles.slack_office import Office, SlowStore, slack_office
@@ -25,8 +26,10 @@ async def door(slack_emulator: str) -> AsyncIterator[SlackDoor]:
 
 
 @pytest.fixture
-async def slow_store(tmp_path: Path, sqlite_url: str, clock: FastClock) -> AsyncIterator[SlowStore]:
-    async with SlowStore.open(sqlite_url, new_vault(tmp_path), clock) as opened:
+async def slow_store(
+    tmp_path: Path, sqlite_url: str, clock: FastClock, engines: Engines
+) -> AsyncIterator[SlowStore]:
+    async with SlowStore(engines.at(sqlite_url), new_vault(tmp_path), clock) as opened:
         yield opened
 
 

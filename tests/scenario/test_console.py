@@ -37,6 +37,7 @@ from desk.response import ResponseState
 from desk.standing import standing
 from desk.store import Store
 from desk.ticket import TicketState
+from tests.doubles.databases import Engines
 from tests.doubles.desk import FastClock, Scene, drafted, mail, new_vault, received, scene
 from tests.doubles.redis import RealRedis
 from tests.doubles.slack_office import SlowStore
@@ -150,9 +151,10 @@ def scripts(tmp_path: Path) -> Path:
 
 
 @pytest_asyncio.fixture
-async def desk(tmp_path: Path, sqlite_url: str, scripts: Path) -> AsyncIterator[Desk]:
-    clock = FastClock()
-    async with Store.open(sqlite_url, new_vault(tmp_path), clock) as store:
+async def desk(
+    tmp_path: Path, sqlite_url: str, scripts: Path, clock: FastClock, engines: Engines
+) -> AsyncIterator[Desk]:
+    async with Store(engines.at(sqlite_url), new_vault(tmp_path), clock) as store:
         made = await scene(store)
         commands = Commands(store, made.actions)
         console = Console(store, made.actions, commands, LocalHub(), scripts, ("desk.example",))

@@ -24,6 +24,7 @@ from desk.people import User
 from desk.response import Draft, Envelope, ResponseState
 from desk.store import Store
 from desk.ticket import Ticket
+from tests.doubles.databases import Engines
 from tests.doubles.desk import CUSTOMER, Scene, classified, mail, new_vault, received, scene
 from tests.services import free_port, need, need_file
 
@@ -120,9 +121,11 @@ async def browser() -> AsyncIterator[Any]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def served(tmp_path: Path, sqlite_url: str, browser: Any) -> AsyncIterator[Served]:
+async def served(
+    tmp_path: Path, sqlite_url: str, browser: Any, engines: Engines
+) -> AsyncIterator[Served]:
     need_file(SCRIPTS / "adaptivecards.min.js", "run  make setup")
-    async with Store.open(sqlite_url, new_vault(tmp_path)) as store:
+    async with Store(engines.at(sqlite_url), new_vault(tmp_path)) as store:
         made = await scene(store)
         commands = Commands(store, made.actions)
         console = Console(store, made.actions, commands, LocalHub(), SCRIPTS)

@@ -27,6 +27,7 @@ from tests.scenario.test_walk import (
 from tests.services import free_port, need
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.browser,
     pytest.mark.timeout(180),
     # playwright leaves its pipes to the garbage collector
