@@ -109,6 +109,6 @@ def _buttons(view: TicketView, told: Escalation, people: Sequence[User]) -> tupl
     seen = told.acknowledged_at is not None
     acknowledge = () if seen else (Button(Verb.ACKNOWLEDGE, "Acknowledge", Look.PRIMARY),)
     names = tuple((f"u{user.id}", user.name) for user in people)
-    assign = (Button(Verb.ASSIGN, "Reassign", choices=names),) if names else ()
+    assign = (Button(Verb.ASSIGN, "Assign", choices=names),) if names else ()
     later = Button(Verb.SNOOZE, "Snooze", choices=LATER)
     return (*acknowledge, Button(Verb.TAKE, "Take over"), *assign, later)

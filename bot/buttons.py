@@ -5,14 +5,13 @@ from __future__ import annotations
 from bot.card import Button, Look
 from bot.facts import draft_text, enclosed, is_done
 from bot.words import clean
+from desk.decisions import DISCARD
 from desk.email import Kind
 from desk.moves import Verb
 from desk.replies import AGAIN, INSTEAD, IT_LEFT
 from desk.response import Response, ResponseState, Severity
 from desk.ticket import TicketState
 from desk.ticket_view import TicketView
-
-LEAVE = "It is not tried again, and whatever it was for is left to people. Leave it?"
 
 
 def buttons(view: TicketView) -> tuple[Button, ...]:
@@ -64,8 +63,8 @@ def _decisions(view: TicketView) -> tuple[Button, ...]:
     if not view.given_up:
         return ()
     return (
-        Button(Verb.REQUEUE, "Try again", is_quiet=is_done(view)),
-        Button(Verb.DISCARD, "Leave it", Look.DANGER, confirm=LEAVE, is_quiet=True),
+        Button(Verb.REQUEUE, "Requeue job", is_quiet=is_done(view)),
+        Button(Verb.DISCARD, "Discard job", Look.DANGER, confirm=DISCARD),
     )
 
 
@@ -98,7 +97,7 @@ def _quiet(view: TicketView) -> tuple[Button, ...]:
     has_draft = (
         response is not None and response.state is ResponseState.DRAFT and draft_text(response)
     )
-    bare = Button(Verb.DETACH, "Take the files off", is_quiet=True)
+    bare = Button(Verb.DETACH, "Detach files", is_quiet=True)
     reject = Button(Verb.REJECT, "Reject draft", Look.DANGER, is_quiet=True)
     close = Button(Verb.CLOSE, "Close without a reply", is_quiet=True)
     later = Button(Verb.SNOOZE, "Snooze for 4 hours", text="4h", is_quiet=True)

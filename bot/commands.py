@@ -32,14 +32,14 @@ HELP = (
     ("show 12", "the card of ticket 12, and its whole mail"),
     ("12 approve", "send the draft of ticket 12"),
     ("12 claim", "take it; 12 release gives it back"),
-    ("12 ack", "you have seen that it is late; somebody must reply or claim it soon"),
-    ("12 take", "it is yours from now on, whoever has claimed it"),
+    ("12 acknowledge", "you have seen that it is late; somebody must reply or claim it soon"),
+    ("12 take over", "it is yours from now on, whoever has claimed it"),
     ("12 assign ann", "it is hers from now on; a name or an address (managers)"),
     ("12 snooze 2h", "out of the queue for 2 hours; 12 wake brings it back"),
     ("12 undo", "stop a reply that has not left yet"),
     ("12 reject", "throw the draft away"),
     ("12 regenerate", "have another draft written; add what it should do differently"),
-    ("12 detach", "take the files off the reply; add a name for one of them"),
+    ("12 detach", "the reply goes without its files; add a name for one of them"),
     ("12 close", "no reply is needed"),
     ("12 sent", "nobody knew whether a reply left, and you do: it did (managers)"),
     ("12 again", "a reply that was not sent, or is not there, is a draft again"),
@@ -48,7 +48,7 @@ HELP = (
     ("12 vip", "its writer is an important customer; add domain for all of them, or off"),
     ("why 12", "why ticket 12 stands where it stands"),
     ("dead", "for managers: jobs that were given up; dead show 3 tells all about one"),
-    ("dead requeue 3", "try it again; dead discard 3 leaves it be"),
+    ("dead requeue 3", "run it again from the beginning; dead discard 3 says that nobody will"),
     ("stats", "how the desk is doing"),
 )
 
@@ -64,7 +64,7 @@ VERBS = {
     "bump": Verb.BUMP,
     "vip": Verb.VIP,
     "urgency": Verb.CORRECT,
-    "ack": Verb.ACKNOWLEDGE,
+    "acknowledge": Verb.ACKNOWLEDGE,
     "take": Verb.TAKE,
     "assign": Verb.ASSIGN,
     "snooze": Verb.SNOOZE,
@@ -72,6 +72,9 @@ VERBS = {
     "sent": Verb.MARK_SENT,
     "again": Verb.SEND_AGAIN,
 }
+
+FORMERLY = {"ack": "acknowledge"}
+"""Words that once were commands, and what they are called now."""
 
 WITH_TEXT = ("regenerate", "detach", "bump", "vip", "urgency", "assign", "snooze")
 """Commands whose verb needs the rest of the line."""
@@ -105,11 +108,12 @@ def read_command(line: str) -> Command:
     words = line.split()
     if not words:
         return Command("help")
-    number = next((i for i, w in enumerate(words[:2]) if re.fullmatch(r"#?\d{1,12}", w)), None)
-    if number is None:
-        return Command(words[0].lower(), None, " ".join(words[1:]))
-    id = TicketId(int(words.pop(number).removeprefix("#")))
-    return Command(words[0].lower() if words else "show", id, " ".join(words[1:]))
+    is_take_over = [word.lower() for word in words[:2]] == ["take", "over"]
+    first = words[: 3 if is_take_over else 2]
+    number = next((i for i, w in enumerate(first) if re.fullmatch(r"#?\d{1,12}", w)), None)
+    id = None if number is None else TicketId(int(words.pop(number).removeprefix("#")))
+    word = words[0].lower() if words else "show"
+    return Command(FORMERLY.get(word, word), id, " ".join(words[1:]))
 
 
 @dataclass(frozen=True, slots=True)

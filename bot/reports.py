@@ -11,13 +11,13 @@ from typing import Protocol
 
 import structlog
 
-from bot.buttons import LEAVE
 from bot.card import Button, Card, Look, Tone
 from bot.chat import Chat, looked_for
 from bot.dead import line
 from bot.ticket_card import ticket_card
 from bot.words import clean
 from desk import burial
+from desk.decisions import DISCARD
 from desk.errors import DeskError, Permanent, Transient
 from desk.failpoints import failpoint
 from desk.moves import Verb
@@ -164,9 +164,9 @@ def _decision(letter: DeadLetter, who: str) -> str:
     at = f", {when(letter.closed_at)}" if letter.closed_at else ""
     match letter.ending:
         case Ending.REQUEUED:
-            return f"{who} had it tried again{at}"
+            return f"Requeued by {who}{at}"
         case Ending.DISCARDED:
-            return f"{who} left it{at}"
+            return f"Discarded by {who}{at}"
     return f"No longer wanted: something changed meanwhile{at}"
 
 
@@ -184,8 +184,8 @@ def report_card(view: TicketView, letter: DeadLetter, now: datetime) -> Card:
         findings=(),
         sources=(),
         buttons=(
-            Button(Verb.REQUEUE, "Try again", Look.PRIMARY),
-            Button(Verb.DISCARD, "Leave it", Look.DANGER, confirm=LEAVE),
+            Button(Verb.REQUEUE, "Requeue job", Look.PRIMARY),
+            Button(Verb.DISCARD, "Discard job", Look.DANGER, confirm=DISCARD),
         ),
         line=f"Given up: {card.line}",
         letter=letter.id,

@@ -4,7 +4,7 @@ what becomes of its jobs that were given up."""
 from __future__ import annotations
 
 from desk import dead_letters, letter_office, ranking
-from desk.action import ActionRequest, Desk, Late, ask_if_somebody_else
+from desk.action import ActionRequest, Desk, Late, NeedsConfirmation, ask_if_somebody_else
 from desk.change import Change
 from desk.classification import Urgency
 from desk.errors import Refused
@@ -12,6 +12,8 @@ from desk.moves import Verb
 from desk.response import ResponseState
 from desk.steps import DeadLetter
 from desk.ticket import Ticket
+
+DISCARD = "It is not run again, and whatever it was for is left to people. Discard it?"
 
 
 async def claim(desk: Desk, change: Change, request: ActionRequest, ticket: Ticket) -> None:
@@ -60,13 +62,16 @@ async def correct(desk: Desk, change: Change, request: ActionRequest, ticket: Ti
 
 
 async def requeue(desk: Desk, change: Change, request: ActionRequest, ticket: Ticket) -> None:
-    """All that was given up of a ticket is tried again."""
+    """All that was given up of a ticket is run again."""
     for letter in await given_up(change, ticket):
         await letter_office.requeue(change, letter.id, request.text)
 
 
 async def discard(desk: Desk, change: Change, request: ActionRequest, ticket: Ticket) -> None:
-    for letter in await given_up(change, ticket):
+    letters = await given_up(change, ticket)
+    if not request.confirmed:
+        raise NeedsConfirmation(DISCARD)
+    for letter in letters:
         await letter_office.discard(change, letter.id, request.text)
 
 

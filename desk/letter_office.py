@@ -73,7 +73,7 @@ async def _take_back(change: Change, letter: DeadLetter) -> None:
     """What was never handed over has failed; of what was, nobody knows whether it left."""
     response = await change.response(ResponseId(letter.target))
     if response.state is ResponseState.APPROVED:
-        failure = f"{letter.failure.reason} A manager stopped it."
+        failure = f"{letter.failure.reason} A manager discarded the job."
         await change.move_response(response, Verb.FAIL, {"failure": failure})
     elif response.state is ResponseState.SENDING:
         await change.move_response(response, Verb.LOSE)

@@ -76,7 +76,7 @@ def _given_up(view: TicketView) -> str:
     for letter in view.given_up:
         if response and (letter.step, letter.target) == (Step.SENDING, response.id):
             what = "Not sent" if response.state is ResponseState.APPROVED else "May have left"
-            return f"{what}: {letter.failure.reason} A manager decides whether it is tried again"
+            return f"{what}: {letter.failure.reason} A manager requeues or discards it"
     return ""
 
 

@@ -92,9 +92,9 @@ async def test_an_alert_is_taken_over_in_teams(office: TeamsOffice) -> None:
 async def test_an_alert_is_assigned_in_teams_by_managers_alone(office: TeamsOffice) -> None:
     ann, omar = office.user("ann"), office.user("omar")
     alert = await alerted(office, ann)
-    refused = await choose(office, ann, alert, "Reassign", "Omar")
+    refused = await choose(office, ann, alert, "Assign", "Omar")
     assert "Only a manager can do this" in words(refused["value"])
-    await choose(office, omar, alert, "Reassign", "Ann")
+    await choose(office, omar, alert, "Assign", "Ann")
     await office.reads(alert, "Ann\nClaimed by")
     ticket = await office.store.ticket(office.scene.ticket.id)
     assert ticket.assignee == office.scene.ann.id
@@ -125,8 +125,8 @@ async def test_a_late_ticket_is_acknowledged_on_its_card_in_the_console(desk: De
 @pytest.mark.parametrize(
     ("line", "name", "said"),
     [
-        ("1 ack", "Alert", "Omar acknowledged"),
-        ("1 take", "Claimed by", "Omar"),
+        ("1 acknowledge", "Alert", "Omar acknowledged"),
+        ("1 take over", "Claimed by", "Omar"),
         ("1 assign ann", "Claimed by", "Ann"),
         ("1 snooze 4h", "Alert", "Omar acknowledged"),
     ],

@@ -152,7 +152,7 @@ async def test_an_alert_says_what_a_tired_manager_needs(office: Office) -> None:
     assert card.status == "Nobody has acknowledged this yet"
     assert ("Clock", "first reply within 1 h; late by 1 min") in card.facts
     assert ("Claimed by", "nobody") in card.facts
-    assert labels(card) == ["Acknowledge", "Take over", "Reassign", "Snooze"]
+    assert labels(card) == ["Acknowledge", "Take over", "Assign", "Snooze"]
     assign = next(button for button in card.buttons if button.verb is Verb.ASSIGN)
     assert [words for _, words in assign.choices] == ["Ann", "Omar", "Kim"]
 
@@ -165,7 +165,7 @@ async def test_an_acknowledgement_is_seen_everywhere_and_quiets_for_a_while(
     assert len(office.slack.alerts()) == 2
     for card in office.slack.alerts():
         assert card.status.startswith("Omar acknowledged at ")
-        assert labels(card) == ["Take over", "Reassign", "Snooze"]
+        assert labels(card) == ["Take over", "Assign", "Snooze"]
     note = await office.act(Verb.ACKNOWLEDGE, office.at.ann)
     assert note == "Omar has acknowledged this already"
     assert await office.after(29) == []
@@ -312,7 +312,7 @@ async def test_the_ticket_card_tells_of_its_clock_and_can_acknowledge(office: Of
     await office.after(61)
     [card] = (await commands.run(at.ann, "show 1")).cards
     assert "Acknowledge" in labels(card)
-    [card] = (await commands.run(at.ann, "1 ack")).cards
+    [card] = (await commands.run(at.ann, "1 acknowledge")).cards
     assert dict(card.facts)["Alert"].startswith("Ann acknowledged at ")
     assert "Acknowledge" not in labels(card)
     assert Button(Verb.SNOOZE, "Snooze for 4 hours", text="4h", is_quiet=True) in card.buttons

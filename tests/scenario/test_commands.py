@@ -7,7 +7,9 @@ from dataclasses import replace
 import pytest
 
 from bot.commands import Commands, Reply, read_command
+from desk.action import Result
 from desk.burial import bury
+from desk.decisions import DISCARD
 from desk.moves import Verb
 from desk.people import Role
 from desk.response import ResponseState
@@ -31,6 +33,9 @@ async def say(at: Scene, line: str, key: str = "") -> Reply:
         ("#12", "show", 12, ""),
         ("12 regenerate  shorter please", "regenerate", 12, "shorter please"),
         ("why 12", "why", 12, ""),
+        ("take over 12", "take", 12, "over"),
+        ("12 take over", "take", 12, "over"),
+        ("12 ack", "acknowledge", 12, ""),  # as it was once called
         ("queue", "queue", None, ""),
         ("12345678901234567890 approve", "12345678901234567890", None, "approve"),
     ],
@@ -182,6 +187,8 @@ async def test_a_card_tells_what_was_given_up_and_a_manager_tries_again(store: S
     assert [b.verb for b in card.buttons][-2:] == [Verb.REQUEUE, Verb.DISCARD]
     refused = await at.actions.act(await at.request(Verb.REQUEUE))
     assert refused.note == "Only a manager can do this, and you are registered as agent"
+    asked = await at.actions.act(await at.request(Verb.DISCARD, at.omar))
+    assert (asked.result, asked.note) == (Result.CONFIRM, DISCARD)
     assert (await at.actions.act(await at.request(Verb.REQUEUE, at.omar))).note == ""
     assert (Step.SHOW, at.ticket.id) in at.queue.jobs
     late = await at.actions.act(await at.request(Verb.DISCARD, at.omar))

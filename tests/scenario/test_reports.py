@@ -100,7 +100,7 @@ async def test_what_is_decided_is_seen_on_every_report(store: Store) -> None:
     await shown.show(at.ticket.id)
     await shown.show(at.ticket.id)
     for card in (slack.cards["bosses"], teams.cards["heads"]):
-        assert unmarked(card.status, ZoneInfo("UTC")) == "Omar left it, 10:01"
+        assert unmarked(card.status, ZoneInfo("UTC")) == "Discarded by Omar, 10:01"
         assert card.buttons == ()
         assert card.facts[-1][0] == "Was given up"
     assert "Given up" not in dict(slack.cards["desk"].facts)
@@ -117,7 +117,7 @@ async def test_a_report_stays_a_report_when_it_is_pressed(store: Store, network:
     assert await card_at(store, network, f"in {channel}", view) == wall.cards[channel]
     await at.actions.act(await at.request(Verb.REQUEUE, at.omar))
     card = await card_at(store, network, f"in {channel}", await store.view(at.ticket.id))
-    assert card.status.startswith("Omar had it tried again")
+    assert card.status.startswith("Requeued by Omar")
     own = await card_at(store, network, "another", view)
     assert own.is_own
 
