@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from zoneinfo import ZoneInfo
 
-from bot.adaptive_text import Json, block, dated, line, lines, reflowed, spelled
+from bot.adaptive_text import UTC_ZONE, Json, block, inert, lines, reflowed, spelled, timed
 from bot.card import Button, Card, Look, Tone
 from bot.press import SAVE_AND_SEND, input_id, press_data
 from bot.words import clip
@@ -36,16 +37,20 @@ ENOUGH = {"title": 200, "who": 250, "fact": 250, "finding": 250, "source": 120, 
 MOST_FINDINGS = 8
 MOST_SOURCES = 8
 QUOTE_LINES = 15
+UNBROKEN = "\u00a0"  # NO-BREAK SPACE: names of facts stay on one line
 CUTS = ((1 << 30, 1 << 30), (6000, 100), (4000, 60), (2000, 40), (1000, 20), (300, 8))
 """Characters and lines of the draft that are shown: less and less, until the card fits."""
 
 
-def draw(card: Card, limit: int = LIMIT) -> Json:
+def draw(card: Card, zone: ZoneInfo | None = UTC_ZONE, limit: int = LIMIT) -> Json:
     """The card in at most ``limit`` bytes. A draft that does not fit is shown in part and says so;
-    what its buttons approve or edit is always the whole."""
+    what its buttons approve or edit is always the whole. ``zone`` says which day is today; without
+    one, times stay marks that a page writes itself."""
     for has_whole_input in (True, False):
         for shown in CUTS:
-            drawn = _draw(card, shown, has_whole_input)
+            drawn = _draw(card, zone or UTC_ZONE, shown, has_whole_input)
+            if zone is not None:
+                drawn["body"] = timed(drawn["body"], zone, card.drawn_at)
             if size(drawn) <= limit:
                 return drawn
     return drawn
@@ -55,7 +60,7 @@ def size(drawn: Json) -> int:
     return len(json.dumps(drawn, ensure_ascii=False, separators=(",", ":")).encode())
 
 
-def _draw(card: Card, shown: tuple[int, int], has_whole_input: bool) -> Json:
+def _draw(card: Card, zone: ZoneInfo, shown: tuple[int, int], has_whole_input: bool) -> Json:
     body = [
         _head(card),
         *_status(card),
@@ -71,9 +76,9 @@ def _draw(card: Card, shown: tuple[int, int], has_whole_input: bool) -> Json:
         "type": "AdaptiveCard",
         "version": "1.5",
         "$schema": "http://adaptivecards.io/schemas/adaptive-card.json",
-        "fallbackText": spelled(clip(card.line, ENOUGH["line"]), card.drawn_at),
+        "fallbackText": spelled(clip(card.line, ENOUGH["line"]), zone, card.drawn_at),
         "msteams": {"width": "Full"},
-        "body": [dated(part, card.drawn_at) for part in body],
+        "body": body,
     }
 
 
@@ -118,7 +123,8 @@ def _status(card: Card) -> list[Json]:
 
 def _facts(card: Card) -> list[Json]:
     facts = [
-        {"title": title, "value": line(clip(value, ENOUGH["fact"]))} for title, value in card.facts
+        {"title": title.replace(" ", UNBROKEN), "value": inert(clip(value, ENOUGH["fact"]))}
+        for title, value in card.facts
     ]
     return [{"type": "FactSet", "facts": facts}] if facts else []
 

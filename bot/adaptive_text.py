@@ -1,10 +1,10 @@
 """Text in Adaptive Cards: what customers wrote must not become Markdown, a mention or a date there,
-and times are drawn by the reader's client in the reader's zone."""
+and times are written by the reader's client in the reader's zone."""
 
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,13 +15,8 @@ UTC_ZONE = ZoneInfo("UTC")
 
 
 def block(text: str, **looks: object) -> Json:
-    """One paragraph; times are drawn by the reader's client in the reader's zone."""
-    return {"type": "TextBlock", "text": line(text), "wrap": True, **looks}
-
-
-def line(text: str) -> str:
-    """What stands in one, or as the value of a fact."""
-    return _timed(inert(text))
+    """One paragraph."""
+    return {"type": "TextBlock", "text": inert(text), "wrap": True, **looks}
 
 
 def lines(text: str) -> list[Json]:
@@ -82,40 +77,33 @@ def _undated(text: str) -> str:
     return text.replace("{{", f"{{{JOINER}{{")
 
 
-def _timed(text: str) -> str:
-    return MARK.sub(lambda mark: f"{{{{TIME({_at(mark):%Y-%m-%dT%H:%M:%SZ})}}}}", text)
-
-
-def spelled(text: str, now: datetime) -> str:
+def spelled(text: str, zone: ZoneInfo, now: datetime) -> str:
     """For the notification line, where functions are not run."""
-    return MARK.sub(lambda mark: f"{clock_time(int(mark[1]), UTC_ZONE, now)} UTC", text)
+    return MARK.sub(lambda mark: _spelled(int(mark[1]), zone, now), text)
 
 
-FUNCTION = re.compile(r"\{\{TIME\((\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)\)\}\}")
-NEAR = timedelta(hours=12)
+def _spelled(seconds: int, zone: ZoneInfo, now: datetime) -> str:
+    name = datetime.fromtimestamp(seconds, zone).tzname()
+    return f"{clock_time(seconds, zone, now)} {name}"
 
 
-def dated(part: Any, now: datetime) -> Any:
-    """What was drawn, where times that are not of today have their day before them. Whose today it
-    is only the reader's client knows: here it is what is less than twelve hours away, on the same
-    day in UTC. What is typed or sent back stays as it is."""
+def timed(part: Any, zone: ZoneInfo, now: datetime) -> Any:
+    """What was drawn, its times as functions that the reader's client runs in the reader's zone:
+    with their day, unless that is today in ``zone``. What is typed or sent back stays as it is."""
     if isinstance(part, list):
-        return [dated(one, now) for one in part]
+        return [timed(one, zone, now) for one in part]
     if isinstance(part, dict):
         is_typed = str(part.get("type", "")).startswith("Input.")
         kept = part.keys() if is_typed else {"data"}
-        return {name: one if name in kept else dated(one, now) for name, one in part.items()}
+        return {name: one if name in kept else timed(one, zone, now) for name, one in part.items()}
     if isinstance(part, str):
-        return FUNCTION.sub(lambda found: _with_day(found, now), part)
+        return MARK.sub(lambda mark: _function(int(mark[1]), zone, now), part)
     return part
 
 
-def _with_day(found: re.Match[str], now: datetime) -> str:
-    at = datetime.fromisoformat(found[1])
-    if at.date() == now.astimezone(UTC).date() and abs(at - now) < NEAR:
-        return found[0]
-    return f"{{{{DATE({found[1]}, SHORT)}}}} {found[0]}"
-
-
-def _at(mark: re.Match[str]) -> datetime:
-    return datetime.fromtimestamp(int(mark[1]), UTC)
+def _function(seconds: int, zone: ZoneInfo, now: datetime) -> str:
+    at = datetime.fromtimestamp(seconds, zone)
+    moment = f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    time = f"{{{{TIME({moment})}}}}"
+    is_today = at.date() == now.astimezone(zone).date()
+    return time if is_today else f"{{{{DATE({moment}, SHORT)}}}} {time}"

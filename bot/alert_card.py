@@ -13,7 +13,7 @@ from desk.classification import Urgency
 from desk.ids import UserId
 from desk.moves import Verb
 from desk.people import User
-from desk.sla import BREACH, Escalation, SlaClock, place_of
+from desk.sla import BREACH, WARNING, Escalation, SlaClock, place_of
 from desk.standing import standing, when
 from desk.ticket_view import TicketView
 
@@ -62,11 +62,12 @@ def state_of(view: TicketView, told: Escalation, clock: SlaClock) -> str:
     return f"seen by {told.acknowledged_by}, with {ticket.assignee}, until {ticket.snoozed_until}"
 
 
-def nudge(view: TicketView, told: Escalation, clock: SlaClock) -> str:
-    """What is said in the thread of the ticket's card."""
+def nudge(view: TicketView | None, told: Escalation, clock: SlaClock) -> str:
+    """What is said in the thread of the ticket's card; before a breach that is the same for all."""
     at = when(clock.due_at) if clock.due_at is not None else "soon"
-    if place_of(told.rung) < BREACH:
-        return f"Half of the time is gone: the {clock.goal} is due at {at}."
+    if view is None or place_of(told.rung) < BREACH:
+        begins = "Due soon" if place_of(told.rung) >= WARNING else "Half of the time is gone"
+        return f"{begins}: the {clock.goal} is due at {at}."
     return f"Overdue: the {clock.goal} was due at {at}. {_status(view, told, is_over=False)}."
 
 

@@ -64,10 +64,11 @@ class Alerts:
         clock = await self._clock(noted)
         if noted.moot is not None or clock is None or clock.ended_at is not None:
             return
-        view = await self.store.view(TicketId(noted.ticket_id))
+        is_quiet = place_of(noted.rung) < WARNING  # a line in the card's thread
+        view = None if is_quiet else await self.store.view(TicketId(noted.ticket_id))
         begun = {
             (alert.network, alert.channel): alert
-            for alert in await self.store.alerts(view.ticket.id)
+            for alert in await self.store.alerts(TicketId(noted.ticket_id))
             if alert.escalation_id == id
         }
         targets = await self._targets(noted, view)
@@ -123,7 +124,7 @@ class Alerts:
     async def _try(
         self,
         target: Target,
-        view: TicketView,
+        view: TicketView | None,
         noted: Escalation,
         clock: SlaClock,
         known: Alert | None,
@@ -143,7 +144,7 @@ class Alerts:
     async def _say(
         self,
         target: Target,
-        view: TicketView,
+        view: TicketView | None,
         noted: Escalation,
         clock: SlaClock,
         *,
@@ -151,7 +152,7 @@ class Alerts:
     ) -> None:
         chat = self.chats[target.network]
         message = ""
-        if target.thread:
+        if target.thread or view is None:
             text = nudge(view, noted, clock)
             is_loud = place_of(noted.rung) >= BREACH
             if not (was_begun and await self._found(target, noted)):
@@ -189,12 +190,12 @@ class Alerts:
 
     # -- who
 
-    async def _targets(self, noted: Escalation, view: TicketView) -> list[Target]:
-        """Each once, and only on networks that are there."""
+    async def _targets(self, noted: Escalation, view: TicketView | None) -> list[Target]:
+        """Each once, and only on networks that are there. Without ``view``, the threads alone."""
         place = place_of(noted.rung)
-        places = await self.store.places(view.ticket.id)
+        places = await self.store.places(TicketId(noted.ticket_id))
         threads = [Target(p.network, p.channel, p.message) for p in places if p.message]
-        if place < WARNING:
+        if view is None:
             return self._reachable(threads)
         channels = [Target(network, channel) for network, channel in self.managers]
         people = await self._climbed(view, place)
@@ -227,14 +228,15 @@ class Alerts:
         return [u for u in await self.store.users() if access.sees(u, view.mailbox)]
 
 
-async def alert_at(store: Store, network: Network, message: str, ticket: TicketId) -> Card | None:
+async def alert_at(store: Store, network: Network, message: str, view: TicketView) -> Card | None:
     """The alert that this message shows, as it is now; None when it shows none."""
+    ticket = view.ticket.id
     alerts = await store.alerts(ticket) if message else []
     found = [one for one in alerts if (one.network, one.message) == (network, message)]
     told = {one.id: one for one in await store.told(ticket)} if found else {}
     if not found or found[0].escalation_id not in told:
         return None
-    noted, view = told[found[0].escalation_id], await store.view(ticket)
+    noted = told[found[0].escalation_id]
     clocks = {clock.number: clock for clock in await store.clocks(ticket)}
     people = [user for user in await store.users() if access.sees(user, view.mailbox)]
     return alert_card(view, noted, clocks[noted.clock], people, store.clock.now())

@@ -10,6 +10,7 @@ from desk.email import Kind
 from desk.moves import Verb
 from desk.replies import AGAIN, INSTEAD, IT_LEFT
 from desk.response import Response, ResponseState, Severity
+from desk.signature import AGENT
 from desk.ticket import TicketState
 from desk.ticket_view import TicketView
 
@@ -80,7 +81,12 @@ def _approve(response: Response) -> tuple[Button, ...]:
 
 def _edit(response: Response) -> Button:
     text = clean(response.envelope.text)
-    return Button(Verb.EDIT, "Edit" if text else "Write", asks="Your reply", text=text)
+    return Button(Verb.EDIT, "Edit" if text else "Write", asks=reply_label(text), text=text)
+
+
+def reply_label(text: str, part: str = "Your reply") -> str:
+    """Of the field in which it is edited."""
+    return f"{part}; {AGENT} is the name of whoever approves" if AGENT in text else part
 
 
 def _claim(view: TicketView) -> Button:

@@ -80,6 +80,10 @@ WITH_TEXT = ("regenerate", "detach", "bump", "vip", "urgency", "assign", "snooze
 """Commands whose verb needs the rest of the line."""
 
 QUEUE_LENGTH = 10
+LOOKED_THROUGH = 100
+
+NOBODY = "Nobody waits. Well done."
+NOBODY_FREE = "Whoever waits is taken care of: somebody has claimed it, or a reply is on its way."
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,20 +157,22 @@ class Commands:
 
     async def _queue(self, user: User, command: Command) -> Reply:
         views = await access.queue(self.store, user, QUEUE_LENGTH)
-        return Reply(self._listed(views) or "Nobody waits. Well done.")
+        return Reply(self._listed(views) or NOBODY)
 
     async def _mine(self, user: User, command: Command) -> Reply:
         views = await access.queue(self.store, user, QUEUE_LENGTH, mine=True)
         return Reply(self._listed(views) or "You have claimed nothing. Type next to take one.")
 
     async def _next(self, user: User, command: Command) -> Reply:
-        views = await access.queue(self.store, user, QUEUE_LENGTH)
+        views = await access.queue(self.store, user, LOOKED_THROUGH)
         free = [v for v in views if v.ticket.assignee in (None, user.id) and not standing(v)]
-        return Reply(cards=(self._card(free[0]),)) if free else Reply("Nobody waits. Well done.")
+        if free:
+            return Reply(cards=(self._card(free[0], user),))
+        return Reply(NOBODY_FREE if views else NOBODY)
 
     async def _show(self, user: User, command: Command) -> Reply:
         view = await self._ticket(user, command)
-        return Reply(whole_mail(view), (self._card(view),))
+        return Reply(whole_mail(view), (self._card(view, user),))
 
     async def _why(self, user: User, command: Command) -> Reply:
         view = await self._ticket(user, command)
@@ -212,15 +218,15 @@ class Commands:
         )
         if outcome.result is not Result.DONE:
             return Reply(told(outcome, command))
-        return Reply(cards=(self._card(await self.store.view(view.ticket.id)),))
+        return Reply(cards=(self._card(await self.store.view(view.ticket.id), user),))
 
     async def _ticket(self, user: User, command: Command) -> TicketView:
         if command.ticket is None:
             raise Refused(f"Which ticket? Write its number, for example:  {command.word} 12")
         return await access.ticket(self.store, user, command.ticket)
 
-    def _card(self, view: TicketView) -> Card:
-        return ticket_card(view, self.store.clock.now())
+    def _card(self, view: TicketView, user: User) -> Card:
+        return ticket_card(view, self.store.clock.now(), user.name)
 
     def _listed(self, views: list[TicketView]) -> str:
         return "\n".join(listed(view, self.store.clock.now()) for view in views)

@@ -18,14 +18,7 @@ from desk.ticket_view import TicketView
 
 
 def facts(view: TicketView, now: datetime) -> tuple[tuple[str, str], ...]:
-    labels = view.classification
-    if labels is None:
-        return tuple(_given_up(view))
-    known = [
-        ("Urgency", _urgency(view, labels)),
-        ("Sentiment", _sentiment(labels)),
-        _category(view, labels),
-    ]
+    known = [] if view.classification is None else _labels(view, view.classification)
     if people := _recipients(view):
         known.append(("Reply to", people))
     if order := _order(view):
@@ -40,6 +33,14 @@ def facts(view: TicketView, now: datetime) -> tuple[tuple[str, str], ...]:
     if view.alarm is not None:
         known.append(("Alert", told_alarm(view)))
     return tuple(known)
+
+
+def _labels(view: TicketView, labels: Classification) -> list[tuple[str, str]]:
+    return [
+        ("Urgency", _urgency(view, labels)),
+        ("Sentiment", _sentiment(labels)),
+        _category(view, labels),
+    ]
 
 
 def _order(view: TicketView) -> str:
@@ -139,7 +140,7 @@ def is_done(view: TicketView) -> bool:
     return view.ticket.state in (TicketState.WAITING, TicketState.CLOSED)
 
 
-def draft_text(response: Response | None) -> str:
+def draft_text(response: Response | None, signer: str = "") -> str:
     if response is None or response.state is ResponseState.RETIRED:
         return ""
-    return clean(unsigned(response.envelope.text))
+    return clean(unsigned(response.envelope.text, signer))

@@ -13,6 +13,6 @@ from desk.ticket_view import TicketView
 
 async def card_at(store: Store, network: Network, message: str, view: TicketView) -> Card:
     """As it is now."""
-    alert = await alert_at(store, network, message, view.ticket.id)
+    alert = await alert_at(store, network, message, view)
     report = None if alert else await report_at(store, network, message, view)
     return alert or report or ticket_card(view, store.clock.now())

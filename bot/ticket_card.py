@@ -19,8 +19,9 @@ from desk.ticket_view import TicketView
 QUOTE_LIMIT = 600
 
 
-def ticket_card(view: TicketView, now: datetime) -> Card:
-    """The card of a ticket as it stands."""
+def ticket_card(view: TicketView, now: datetime, reader: str = "") -> Card:
+    """``reader`` is the name of whoever alone sees this card: approving signs with it. On a card
+    that many see, the assignee's stands for it."""
     ticket, response = view.ticket, view.response
     title = clean(ticket.subject) or "(no subject)"
     is_over = is_done(view)
@@ -36,7 +37,7 @@ def ticket_card(view: TicketView, now: datetime) -> Card:
         facts=facts(view, now),
         quote=quoted(view),
         below_quote=_below_quote(view),
-        draft=draft_text(response),
+        draft=draft_text(response, clean(reader or _assignee(view))),
         no_draft=_no_draft(view),
         findings=_findings(response),
         sources=_sources(response),
@@ -45,6 +46,10 @@ def ticket_card(view: TicketView, now: datetime) -> Card:
         line=_line(view, title),
         drawn_at=now,
     )
+
+
+def _assignee(view: TicketView) -> str:
+    return view.names.get(view.ticket.assignee, "") if view.ticket.assignee else ""
 
 
 def _tone(urgency: Urgency) -> Tone:

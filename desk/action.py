@@ -19,6 +19,7 @@ from desk.priority import Weights
 from desk.response import Citation, Finding
 from desk.ticket import Ticket
 
+SIGNED = "It will be signed with your name."
 CLAIMED = "A colleague has claimed this ticket. Do it anyway?"
 
 

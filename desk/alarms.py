@@ -31,7 +31,7 @@ async def acknowledge(desk: Desk, change: Change, request: ActionRequest, ticket
     if alarm is None or ticket.state in (TicketState.WAITING, TicketState.CLOSED):
         raise Refused("There is no alert to acknowledge")
     if alarm.acknowledged_by is not None:
-        name = (await person(change, UserId(alarm.acknowledged_by))).name
+        name = (await change.user(UserId(alarm.acknowledged_by))).name
         raise Refused(f"{name} has acknowledged this already")
     await change.set_ticket(ticket, request.verb, {})
 
@@ -72,10 +72,6 @@ def read_span(text: str) -> timedelta:
     if not timedelta() < span <= LONGEST:
         raise Refused("For how long? At most 30 days")
     return span
-
-
-async def person(change: Change, id: UserId) -> User:
-    return records.user(await change.row(users, id), change.vault)
 
 
 async def named(change: Change, text: str) -> User:

@@ -43,6 +43,9 @@ class Registry(Rows):
         self.audit("add_user", f"user:{id}", None, {"role": role.value, "team": team})
         return User(id, email, name, role, team)
 
+    async def user(self, id: UserId) -> User:
+        return records.user(await self.row(users, id), self.vault)
+
     async def link(self, user: UserId, network: Network, external_id: str) -> None:
         """Somebody on a network is this user."""
         row = {"network": network.value, "external_id": external_id, "user_id": user}

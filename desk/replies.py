@@ -5,7 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from desk import files
-from desk.action import CLAIMED, ActionRequest, Desk, Late, NeedsConfirmation, is_somebody_elses
+from desk.action import (
+    CLAIMED,
+    SIGNED,
+    ActionRequest,
+    Desk,
+    Late,
+    NeedsConfirmation,
+    is_somebody_elses,
+)
 from desk.change import Change
 from desk.delivery import deliver, give_way
 from desk.errors import Refused
@@ -13,7 +21,7 @@ from desk.moves import Verb
 from desk.people import Role
 from desk.response import Response, ResponseState, Severity
 from desk.rules import LEFT_BEFORE, message_id
-from desk.signature import signed
+from desk.signature import AGENT, signed, taken_back
 from desk.ticket import Ticket, TicketState
 
 MAX_TEXT = 100_000
@@ -79,7 +87,7 @@ async def send_off(
     asked at once, for there is one yes to them."""
     questions = [f.reason for f in response.draft.findings if f.severity is Severity.BLOCKING]
     if is_somebody_elses(request, ticket):
-        questions.append(CLAIMED)
+        questions += [SIGNED, CLAIMED] if AGENT in response.envelope.text else [CLAIMED]
     if questions and not request.confirmed:
         raise NeedsConfirmation(" ".join(questions))
     if not response.envelope.text.strip():
@@ -124,7 +132,12 @@ async def undo(desk: Desk, change: Change, request: ActionRequest, ticket: Ticke
     response = await change.live_response(ticket.id)
     if response is None or response.state is not ResponseState.APPROVED:
         raise Late
-    changes = {"approved_by": None, "approved_at": None, "send_after": None, "message_id": ""}
+    changes: dict[str, object] = {"approved_by": None, "approved_at": None, "send_after": None}
+    envelope, drafted = response.envelope, response.draft.text
+    if AGENT in drafted and response.approved_by is not None:
+        name = (await change.user(response.approved_by)).name
+        envelope = replace(envelope, text=taken_back(envelope.text, name, drafted))
+    changes |= {"message_id": "", "envelope": envelope}
     await change.move_response(response, Verb.UNDO, changes)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 AGENT = "{agent}"
-UNSIGNED = "[the name of whoever approves]"
+UNSIGNED = "[your name]"
 PLACEHOLDER = re.compile(r"\{(\w*)\}")
 NAMES = ("agent", "mailbox", "address", "team")
 
@@ -60,6 +60,16 @@ def signed(text: str, agent: str) -> str:
     return text.replace(AGENT, agent)
 
 
-def unsigned(text: str) -> str:
-    """As it is shown before somebody has approved it."""
-    return text.replace(AGENT, UNSIGNED)
+def unsigned(text: str, signer: str = "") -> str:
+    """As it is shown before somebody has approved it: with the name of who most likely will."""
+    return text.replace(AGENT, signer or UNSIGNED)
+
+
+def taken_back(text: str, agent: str, drafted: str) -> str:
+    """What ``agent`` signed, without the name again: it ends as the draft did, up to the name."""
+    at = drafted.find(AGENT)
+    if at < 0:
+        return text
+    ending = drafted[drafted.rfind("\n", 0, at) + 1 :].rstrip()
+    kept = text.removesuffix(signed(ending, agent))
+    return text if kept == text else kept + ending

@@ -1,5 +1,5 @@
-"""What the console page is told, as JSON. Times inside of texts stay marks: the page writes them
-in the zone of its browser."""
+"""What the console page is told, as JSON. Times inside of texts and cards stay marks: the page
+writes them in the zone of its browser."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from bot.commands import whole_mail
 from bot.ticket_card import ticket_card
 from bot.words import clean
 from desk.ids import UserId
+from desk.people import User
 from desk.response import ResponseState
 from desk.standing import standing
 from desk.ticket_view import TicketView
@@ -57,9 +58,9 @@ def _tone(view: TicketView) -> str:
     return "alarm" if state in (ResponseState.FAILED, ResponseState.UNKNOWN) else "calm"
 
 
-def card(view: TicketView, user: UserId, now: datetime) -> Json:
+def card(view: TicketView, user: User, now: datetime) -> Json:
     """``seen`` changes with the draft, ``version`` with everything."""
-    drawn: Card = ticket_card(view, now)
+    drawn: Card = ticket_card(view, now, user.name)
     response = view.response
     is_leaving = response is not None and response.state is ResponseState.APPROVED
     return {
@@ -71,8 +72,8 @@ def card(view: TicketView, user: UserId, now: datetime) -> Json:
         "due_at": _time(view.ticket.due_at) if drawn.due else None,
         "leaves_at": _time(response.send_after) if response and is_leaving else None,
         "takes_files": response is not None and response.state is ResponseState.DRAFT,
-        "is_editing": view.ticket.editing == user,
-        "card": adaptive.draw(drawn, LIMIT),
+        "is_editing": view.ticket.editing == user.id,
+        "card": adaptive.draw(drawn, None, LIMIT),
     }
 
 

@@ -90,7 +90,7 @@ class Page:
             drawn = (id, view.ticket.version)
             if drawn != self._drawn:
                 self._drawn = drawn
-                await self.send(draw.card(view, user.id, self.store.clock.now()))
+                await self.send(draw.card(view, user, self.store.clock.now()))
             if id == self.shown and view.email.id != self._mail:
                 self._mail = view.email.id
                 await self.send(draw.mail(view, is_open=self._is_mail_open))

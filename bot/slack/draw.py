@@ -194,13 +194,13 @@ def _carried(card: Card, button: Button) -> str:
 # -- answers to one person
 
 
-def draw_reply(reply: Reply) -> list[Message]:
+def draw_reply(reply: Reply, zone: ZoneInfo) -> list[Message]:
     """The answer to a command: its lines, then its cards."""
     said = reply.text.replace(help_text(), "").strip()
     messages = _grouped(said, _as_written) if said else []
     if help_text() in reply.text:
         messages.append(_help())
-    return [*messages[:MESSAGES], *map(draw, reply.cards)]
+    return [*messages[:MESSAGES], *(draw(card, zone) for card in reply.cards)]
 
 
 def draw_text(words: str) -> list[Message]:

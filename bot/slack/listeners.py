@@ -185,8 +185,10 @@ class Listeners:
         if outcome.result in (Result.CONFIRM, Result.DUPLICATE):
             return
         if click.is_ephemeral:
-            card = draw(ticket_card(await self._view(user, carried), self.store.clock.now()))
-            await self.chat.respond(click.asker, {"replace_original": True, **card})
+            view = await self._view(user, carried)
+            card = ticket_card(view, self.store.clock.now(), user.name)
+            drawn = draw(card, self.chat.zone)
+            await self.chat.respond(click.asker, {"replace_original": True, **drawn})
         elif outcome.result is Result.REFUSED and click.message:
             await self._update(click, carried.ticket_id)
 
@@ -209,7 +211,7 @@ class Listeners:
     async def _answer(self, line: Line) -> list[Message]:
         try:
             user = await self.people.user(line.asker.user)
-            return draw_reply(await self.commands.run(user, line.text, line.key))
+            return draw_reply(await self.commands.run(user, line.text, line.key), self.chat.zone)
         except DeskError as error:
             return draw_text(sentence(error))
 

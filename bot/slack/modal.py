@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from bot.buttons import reply_label
 from bot.slack.draw import HEAD, Block, beside, block_of, context, label, literal, section
 from bot.slack.read_action import Carried, read_carried
 from bot.slack.text import INPUT, MODAL_TITLE, PIECE, mrkdwn, pieces, plain
@@ -136,7 +137,8 @@ def _input(form: Form, number: int, text: str, count: int) -> Block:
         **({"initial_value": text} if text else {}),
     }
     name = "Your reply" if count == 1 else f"Your reply, part {number + 1} of {count}"
-    made = {"type": "input", "block_id": _field(form, number), "label": label(name)}
+    named = label(reply_label(text, name))
+    made = {"type": "input", "block_id": _field(form, number), "label": named}
     # one part of several may be emptied
     return {**made, "element": element, "optional": count > 1}
 

@@ -176,7 +176,7 @@ class Teams:
         if known and is_act:
             await self._say(turn, f"#{card.ticket_id}: {card.status or 'done'}")
             return
-        message = await self._wire.post(turn.reference, draw_card(card))
+        message = await self._wire.post(turn.reference, draw_card(card, self._zone))
         place = Place(Network.TEAMS, turn.channel, message, card.version)
         await self._board.record(card.ticket_id, place)
         if known:
@@ -211,7 +211,7 @@ class Teams:
             return self._told(pressed.note)
         if not pressed.note and pressed.card.is_own:
             self._begin(self._keep_up(turn, pressed.card))
-        return card_answer(drawn(pressed, pressed.card))
+        return card_answer(drawn(pressed, pressed.card, self._zone))
 
     def _told(self, text: str) -> Json:
         return text_answer(text, self._zone, self._store.clock.now())
@@ -225,8 +225,9 @@ class Teams:
         pressed = await pressing or Pressed(note=NOT_REACHED)
         is_on_card = pressed.is_question or bool(typed(pressed))
         if pressed.card and turn.message:
-            shown = drawn(pressed, pressed.card) if is_on_card else draw(pressed.card)
-            await self._redraw(turn, turn.message, with_card(shown, pressed.card))
+            card, zone = pressed.card, self._zone
+            shown = drawn(pressed, card, zone) if is_on_card else draw(card, zone)
+            await self._redraw(turn, turn.message, with_card(shown, card, zone))
         if pressed.note and not is_on_card:
             await self.chat.whisper(turn, pressed.note, pressed.in_public or pressed.note)
 
@@ -256,7 +257,7 @@ class Teams:
         places = await self._store.places(card.ticket_id)
         is_known = any(p.message == turn.message and p.channel == turn.channel for p in places)
         if turn.message and not is_known:
-            await self._redraw(turn, turn.message, draw_card(card))
+            await self._redraw(turn, turn.message, draw_card(card, self._zone))
 
     # -- people
 

@@ -8,7 +8,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from bot.adaptive import LIMIT, draw, size
-from bot.adaptive_text import block, dated, lines, spelled
+from bot.adaptive_text import block, lines, spelled, timed
 from bot.card import Card
 from bot.commands import HELP, help_text
 from bot.press import SAVE_AND_SEND, Press, input_id, press_data
@@ -27,9 +27,9 @@ MOST_SUMMARY = 300
 HELP_FACTS = [{"title": usage, "value": meaning} for usage, meaning in HELP]
 
 
-def draw_card(card: Card) -> Json:
+def draw_card(card: Card, zone: ZoneInfo) -> Json:
     """A message with the card; its summary is what the notification says."""
-    return _message(draw(card), clip(spelled(card.line, card.drawn_at), MOST_SUMMARY))
+    return with_card(draw(card, zone), card, zone)
 
 
 def draw_pointer(card: Card) -> Json:
@@ -62,17 +62,17 @@ def _written(text: str, summary: str) -> Json:
     return drawn
 
 
-def draw_noted(card: Card, note: str, typed: str) -> Json:
+def draw_noted(card: Card, note: str, typed: str, zone: ZoneInfo) -> Json:
     """The card with a note on top. What was typed is still under Edit, or in the note itself."""
     kept, is_kept = _with_text(card, typed)
     items = [block(note, weight="Bolder")]
     if typed:
         where = "under Edit" if is_kept else f"this:\n{clip(clean(typed), 4000)}"
         items.append(block(f"Your text was not saved: it is {where}", size="Small"))
-    return _headed(kept, [{"type": "Container", "style": "warning", "items": items}])
+    return _headed(kept, zone, items)
 
 
-def draw_question(card: Card, question: str, press: Press) -> Json:
+def draw_question(card: Card, question: str, press: Press, zone: ZoneInfo) -> Json:
     """The card with a question on top, and a button that does it anyway."""
     shown = replace(card, seen=press.seen)
     name = SAVE_AND_SEND if press.then_send else str(press.verb)
@@ -91,7 +91,7 @@ def draw_question(card: Card, question: str, press: Press) -> Json:
     }
     items = [block(question, weight="Bolder"), {"type": "ActionSet", "actions": [action]}]
     kept, _ = _with_text(card, press.text if press.verb is Verb.EDIT else "")
-    return _headed(kept, [{"type": "Container", "style": "warning", "items": items}])
+    return _headed(kept, zone, items)
 
 
 def card_answer(adaptive: Json) -> Json:
@@ -104,9 +104,9 @@ def text_answer(text: str, zone: ZoneInfo, now: datetime) -> Json:
     return {"statusCode": 200, "type": MESSAGE, "value": clean(unmarked(text, zone, now))}
 
 
-def with_card(adaptive: Json, card: Card) -> Json:
+def with_card(adaptive: Json, card: Card, zone: ZoneInfo) -> Json:
     """A message with what was drawn for this card."""
-    return _message(adaptive, clip(spelled(card.line, card.drawn_at), MOST_SUMMARY))
+    return _message(adaptive, clip(spelled(card.line, zone, card.drawn_at), MOST_SUMMARY))
 
 
 def _with_text(card: Card, text: str) -> tuple[Card, bool]:
@@ -118,9 +118,11 @@ def _with_text(card: Card, text: str) -> tuple[Card, bool]:
     return replace(card, buttons=tuple(buttons)), True
 
 
-def _headed(card: Card, head: list[Json]) -> Json:
-    drawn = draw(card, LIMIT - size({"head": head}))
-    return {**drawn, "body": [*(dated(part, card.drawn_at) for part in head), *drawn["body"]]}
+def _headed(card: Card, zone: ZoneInfo, items: list[Json]) -> Json:
+    box = {"type": "Container", "style": "warning", "items": items}
+    head = timed([box], zone, card.drawn_at)
+    drawn = draw(card, zone, LIMIT - size({"head": head}))
+    return {**drawn, "body": [*head, *drawn["body"]]}
 
 
 def _adaptive(body: list[Json], fallback: str) -> Json:

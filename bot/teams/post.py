@@ -33,14 +33,14 @@ class TeamsChat:
     _saved: dict[str, str] = field(default_factory=dict)
 
     async def post(self, channel: str, card: Card) -> str:
-        return await self.wire.post(await self.reference(channel), draw_card(card))
+        return await self.wire.post(await self.reference(channel), draw_card(card, self.zone))
 
     async def find(self, channel: str, mark: str, since: datetime, thread: str = "") -> str:
         """The connector hands no messages out; only Graph does, to who may read whole channels."""
         return ""
 
     async def update(self, channel: str, message: str, card: Card) -> None:
-        await self.wire.update(await self.reference(channel), message, draw_card(card))
+        await self.wire.update(await self.reference(channel), message, draw_card(card, self.zone))
 
     async def tell(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from bot.adaptive import draw
 from bot.card import Card
@@ -29,10 +30,10 @@ def typed(pressed: Pressed) -> str:
     return press.text if press and pressed.note and press.verb is Verb.EDIT else ""
 
 
-def drawn(pressed: Pressed, card: Card) -> Json:
+def drawn(pressed: Pressed, card: Card, zone: ZoneInfo) -> Json:
     """The card as its presser is shown it."""
     if pressed.press is None or not pressed.note:
-        return draw(card)
+        return draw(card, zone)
     if pressed.is_question:
-        return draw_question(card, pressed.note, pressed.press)
-    return draw_noted(card, pressed.note, typed(pressed))
+        return draw_question(card, pressed.note, pressed.press, zone)
+    return draw_noted(card, pressed.note, typed(pressed), zone)

@@ -9,7 +9,8 @@ from dataclasses import replace
 import pytest
 
 from bot.facts import draft_text
-from desk.action import Outcome, Result
+from bot.ticket_card import ticket_card
+from desk.action import CLAIMED, SIGNED, Outcome, Result
 from desk.actions import HANDLERS
 from desk.moves import Verb
 from desk.records import envelope_hash
@@ -332,7 +333,7 @@ def test_every_verb_of_a_person_has_its_handler_and_its_role() -> None:
 async def test_whoever_approves_signs_and_the_approval_covers_that(any_store: Store) -> None:
     at = await scene(any_store, "Hello.\n\nKind regards\n{agent}\nThe desk")
     view = await at.store.view(at.ticket.id)
-    assert draft_text(view.response).endswith("[the name of whoever approves]\nThe desk")
+    assert draft_text(view.response).endswith("[your name]\nThe desk")
     assert await at.actions.act(await at.request(Verb.APPROVE)) == DONE
     approved = await at.response()
     assert approved is not None
@@ -340,3 +341,25 @@ async def test_whoever_approves_signs_and_the_approval_covers_that(any_store: St
     assert approved.hash == envelope_hash(approved.envelope)
     view = await at.store.view(at.ticket.id)
     assert draft_text(view.response) == approved.envelope.text
+    assert await at.actions.act(await at.request(Verb.UNDO)) == DONE
+    undone = await at.response()
+    assert undone is not None
+    assert undone.envelope.text.endswith("\n{agent}\nThe desk")
+    assert undone.hash == envelope_hash(undone.envelope)
+
+
+async def test_who_approves_what_a_colleague_claimed_is_told_that_they_sign(
+    any_store: Store,
+) -> None:
+    at = await scene(any_store, "Hello.\n\n{agent}")
+    assert await at.actions.act(await at.request(Verb.CLAIM)) == DONE
+    view = await at.store.view(at.ticket.id)
+    assert ticket_card(view, at.store.clock.now()).draft == "Hello.\n\nAnn"
+    assert ticket_card(view, at.store.clock.now(), "Omar").draft == "Hello.\n\nOmar"
+    asked = await at.actions.act(await at.request(Verb.APPROVE, at.omar))
+    assert asked == Outcome(Result.CONFIRM, f"{SIGNED} {CLAIMED}")
+    sure = await at.request(Verb.APPROVE, at.omar, confirmed=True)
+    assert await at.actions.act(sure) == DONE
+    approved = await at.response()
+    assert approved is not None
+    assert approved.envelope.text == "Hello.\n\nOmar"

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from sqlalchemy import event
-
 from desk.email import Address
 from desk.moves import Verb
 from desk.store import Store
+from tests.doubles.databases import counted
 from tests.doubles.desk import drafted, mail, received, scene
 
 VIEW = 12
@@ -21,22 +17,6 @@ ACTS = {
     Verb.REJECT: 12,
     Verb.CLOSE: 14,
 }
-
-
-@contextmanager
-def counted(store: Store) -> Iterator[list[str]]:
-    """The statements inside of the block, BEGIN included where the database is told of it."""
-    said: list[str] = []
-
-    def note(_: object, __: object, statement: str, *___: object) -> None:
-        said.append(statement)
-
-    engine = store.engine.sync_engine
-    event.listen(engine, "before_cursor_execute", note)
-    try:
-        yield said
-    finally:
-        event.remove(engine, "before_cursor_execute", note)
 
 
 async def test_a_click_asks_little_of_the_database(any_store: Store) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,6 +14,7 @@ from sqlalchemy import URL, Dialect, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from desk.engine import create_engine, upgrade
+from desk.store import Store
 
 TEMPLATE = "desk_template"
 
@@ -119,3 +122,19 @@ class Engines:
         args, given = dialect.create_connect_args(self._url[dialect.name])
         cargs[:] = args
         cparams.update(given)
+
+
+@contextmanager
+def counted(store: Store) -> Iterator[list[str]]:
+    """The statements inside of the block, BEGIN included where the database is told of it."""
+    said: list[str] = []
+
+    def note(_: object, __: object, statement: str, *___: object) -> None:
+        said.append(statement)
+
+    engine = store.engine.sync_engine
+    event.listen(engine, "before_cursor_execute", note)
+    try:
+        yield said
+    finally:
+        event.remove(engine, "before_cursor_execute", note)

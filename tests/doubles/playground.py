@@ -58,7 +58,7 @@ class Playground:
         await self.window.keyboard.press("Enter")
 
     async def sees(self, text: str) -> None:
-        seen = "text => document.body.innerText.includes(text)"
+        seen = "text => document.body.innerText.replaceAll('\\u00a0', ' ').includes(text)"
         await self.window.wait_for_function(seen, arg=text, timeout=30_000)
 
     async def click(self, name: str) -> None:

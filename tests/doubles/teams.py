@@ -193,7 +193,7 @@ def words(part: object) -> str:
     if not isinstance(part, dict):
         return ""
     own = [part.get(name) for name in ("text", "value", "title")]
-    said = [text for text in own if isinstance(text, str)]
+    said = [text.replace("\xa0", " ") for text in own if isinstance(text, str)]
     return "\n".join([*said, *filter(None, (words(p) for k, p in part.items() if k != "data"))])
 
 

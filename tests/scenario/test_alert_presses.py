@@ -143,4 +143,4 @@ async def test_a_late_ticket_is_taken_care_of_by_command_in_the_console(
 
 def facts(said: dict[str, Any]) -> dict[str, str]:
     [found] = [part for part in said["card"]["body"] if part["type"] == "FactSet"]
-    return {fact["title"]: fact["value"] for fact in found["facts"]}
+    return {fact["title"].replace("\xa0", " "): fact["value"] for fact in found["facts"]}

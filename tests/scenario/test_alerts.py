@@ -22,6 +22,7 @@ from desk.places import Network
 from desk.standing import unmarked
 from desk.store import Store
 from desk.ticket import TicketState
+from tests.doubles.databases import counted
 from tests.doubles.desk import FastClock, Scene, scene
 from workers.watch import Watch
 
@@ -143,6 +144,17 @@ async def test_the_ladder_climbs(office: Office) -> None:
     assert await office.after(1) == ["managers", "U1", "U2", "U3"]
     assert await office.after(15) == ["managers", "U1", "U2", "U3"]
     assert await office.after(0) == []
+
+
+async def test_the_first_line_is_said_without_reading_the_ticket(office: Office) -> None:
+    office.clock.forward(minutes=31)
+    await Watch(office.at.store, office.at.queue)()
+    [id] = await office.at.store.untold()
+    with counted(office.at.store) as said:
+        await office.board.alert(id)
+    assert office.slack.channels() == ["thread of desk"]
+    assert len(said) <= 19, "\n".join(said)
+    assert not [one for one in said if "FROM emails" in one]
 
 
 async def test_an_alert_says_what_a_tired_manager_needs(office: Office) -> None:

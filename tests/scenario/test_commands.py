@@ -6,17 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from bot.commands import Commands, Reply, read_command
+from bot.commands import NOBODY_FREE, QUEUE_LENGTH, Commands, Reply, read_command
 from desk.action import Result
 from desk.burial import bury
 from desk.decisions import DISCARD
+from desk.ids import TicketId, UserId
 from desk.moves import Verb
 from desk.people import Role
 from desk.response import ResponseState
 from desk.steps import Failure, Step
 from desk.store import Store
 from desk.ticket import TicketState
-from tests.doubles.desk import FastClock, Scene, scene
+from tests.doubles.desk import FastClock, Scene, mail, received, scene
 
 
 async def say(at: Scene, line: str, key: str = "") -> Reply:
@@ -60,6 +61,28 @@ async def test_queue_next_and_mine(store: Store) -> None:
     assert "claimed nothing" in (await say(at, "mine")).text
     await say(at, "1 claim")
     assert "#1" in (await say(at, "mine")).text
+
+
+async def test_next_looks_behind_what_colleagues_have_claimed(store: Store) -> None:
+    at = await scene(store)
+    for n in range(QUEUE_LENGTH):
+        await another(at, f"claimed {n}", at.omar.id)
+    await Commands(store, at.actions).run(at.omar, "1 claim")
+    assert (await say(at, "next")).text == NOBODY_FREE
+    free = await another(at, "free")
+    [card] = (await say(at, "next")).cards
+    assert card.ticket_id == free
+
+
+async def another(at: Scene, subject: str, assignee: UserId | None = None) -> TicketId:
+    """Another open ticket, without a draft."""
+    new = received(mail(subject), subject)
+    async with at.store.change() as change:
+        ticket = await change.open_ticket(at.ticket.mailbox_id, new, 1.0)
+        await change.receive(ticket, new)
+        ticket = await change.ticket(ticket.id)
+        await change.move_ticket(ticket, Verb.GIVE_UP, {"assignee": assignee})
+    return ticket.id
 
 
 async def test_an_empty_queue_is_good_news(store: Store) -> None:

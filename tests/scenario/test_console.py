@@ -324,7 +324,7 @@ async def test_the_other_pages_are_told_too(desk: Desk) -> None:
         card = await mine.open(desk.scene.ticket.id)
         await other.open(desk.scene.ticket.id)
         await mine.press(card, "Claim")
-        assert "Claimed by" in str((await other.hear("card"))["card"])
+        assert "Claimed\\xa0by" in str((await other.hear("card"))["card"])
         queue = await other.hear("queue", lambda said: said["rows"][0]["assignee"] == "Ann")
         assert not queue["rows"][0]["is_mine"]
 

@@ -9,13 +9,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.adaptive import LIMIT, draw, size
-from bot.adaptive_text import JOINER, dated
+from bot.adaptive_text import JOINER, timed
 from bot.card import Card
 from bot.press import SAVE_AND_SEND, read_press
 from bot.ticket_card import ticket_card
@@ -34,6 +35,7 @@ from desk.response import (
     ResponseState,
     Severity,
 )
+from desk.standing import when
 from desk.ticket import Ticket, TicketState
 from desk.ticket_view import TicketView
 
@@ -406,11 +408,30 @@ def test_a_card_always_fits(title: str, quote: str, draft: str, reasons: list[st
     assert size(drawn) <= LIMIT
 
 
-def test_a_time_carries_its_day_unless_it_is_of_today() -> None:
-    at = "{{TIME(2026-11-22T11:58:00Z)}}"
-    with_day = "{{DATE(2026-11-22T11:58:00Z, SHORT)}} {{TIME(2026-11-22T11:58:00Z)}}"
-    for hours, shown in ((-11, at), (0, at), (11, at), (12, with_day), (13, with_day)):
-        assert dated({"text": at}, NOW + timedelta(hours=hours)) == {"text": shown}
-    typed = {"type": "Input.Text", "value": at, "data": {"text": at}}
-    kept = [typed, {"data": at}]
-    assert dated(kept, NOW + timedelta(days=2)) == kept
+@pytest.mark.parametrize(
+    ("zone", "first", "last"),
+    [
+        ("UTC", "2026-11-22T00:00:00Z", "2026-11-22T23:59:59Z"),
+        ("Asia/Tokyo", "2026-11-21T15:00:00Z", "2026-11-22T14:59:59Z"),
+        ("America/New_York", "2026-11-22T05:00:00Z", "2026-11-23T04:59:59Z"),
+    ],
+)
+def test_a_time_carries_its_day_unless_it_is_today_where_the_card_is_drawn(
+    zone: str, first: str, last: str
+) -> None:
+    second = timedelta(seconds=1)
+    today = [datetime.fromisoformat(first), datetime.fromisoformat(last), NOW]
+    for at in (*today, today[0] - second, today[1] + second):
+        moment = f"{at:%Y-%m-%dT%H:%M:%SZ}"
+        time = f"{{{{TIME({moment})}}}}"
+        shown = time if at in today else f"{{{{DATE({moment}, SHORT)}}}} {time}"
+        assert timed({"text": when(at)}, ZoneInfo(zone), NOW) == {"text": shown}
+    typed = {"type": "Input.Text", "value": when(NOW), "data": {"text": when(NOW)}}
+    kept = [typed, {"data": when(NOW)}]
+    assert timed(kept, ZoneInfo(zone), NOW) == kept
+
+
+def test_without_a_zone_times_stay_marks() -> None:
+    said = json.dumps(draw(card("approved"), None), ensure_ascii=False)
+    assert "leaves at \ue0001795348710\ue001" in said
+    assert "{{" not in said

@@ -100,6 +100,8 @@ def test_it_changes_when_somebody_sees_it_takes_it_or_it_is_over() -> None:
 
 
 def test_the_nudge_says_until_when() -> None:
-    assert nudge(a_view(), told("half"), CLOCK).startswith("Half of the time is gone: the first")
+    assert nudge(None, told("half"), CLOCK).startswith("Half of the time is gone: the first")
+    # where there is neither a channel of managers nor anybody to write to
+    assert nudge(a_view(), told("soon"), CLOCK).startswith("Due soon: the first reply is due at")
     late = nudge(a_view(), told(), CLOCK)
     assert late.endswith("Nobody has acknowledged this yet.")

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from desk.email import Address, ParsedEmail
 from desk.response import Envelope
 from desk.settings import MailboxSettings
-from desk.signature import Signature, faults, signed, unsigned
+from desk.signature import Signature, faults, signed, taken_back, unsigned
 from mail.compose import compose
 
 FULL = Signature("{agent}, {mailbox}\n{address}", "Tea Shop", "help@tea.example", "")
@@ -32,7 +32,21 @@ def test_all_but_the_agent_is_filled_when_it_is_drafted() -> None:
 
 def test_the_agents_name_is_filled_by_whoever_approves() -> None:
     assert signed("Regards\n{agent}\nTea", "Ann {team}") == "Regards\nAnn {team}\nTea"
-    assert unsigned("{agent}") == "[the name of whoever approves]"
+    assert unsigned("{agent}") == "[your name]"
+    assert unsigned("{agent}", "Ann") == "Ann"
+
+
+@pytest.mark.parametrize(
+    ("text", "back"),
+    [
+        ("Hi.\n\nRegards\nAnn, Tea\nx", "Hi.\n\nRegards\n{agent}, Tea\nx"),
+        ("Ann, another beginning\nAnn, Tea\nx", "Ann, another beginning\n{agent}, Tea\nx"),
+        ("Hi.\nAnn, Tea\nx\nP.S. Thanks", "Hi.\nAnn, Tea\nx\nP.S. Thanks"),
+    ],
+)
+def test_a_name_is_taken_back_where_the_draft_had_its_place(text: str, back: str) -> None:
+    assert taken_back(text, "Ann", "Hi.\n\nRegards\n{agent}, Tea\nx") == back
+    assert taken_back(text, "Ann", "Hi.\n\nRegards\nTea") == text
 
 
 @pytest.mark.parametrize("template", ["{agnet}", "{agent} {Team}", "{}", "{mailbox.name}{x}"])

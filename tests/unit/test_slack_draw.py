@@ -36,7 +36,7 @@ from bot.slack.read_action import (
     read_submission,
     read_values,
 )
-from bot.slack.text import mrkdwn, pieces, plain, runs
+from bot.slack.text import UTC_ZONE, mrkdwn, pieces, plain, runs
 from bot.slack.thread import draw_mail
 from bot.ticket_card import ticket_card
 from desk.action import Seen
@@ -295,14 +295,14 @@ def test_line_of_a_mention_loses_the_mention() -> None:
 
 
 def test_help_is_drawn_as_one_types_it_here() -> None:
-    (message,) = draw_reply(Reply(help_text()))
+    (message,) = draw_reply(Reply(help_text()), UTC_ZONE)
     assert "`/desk queue`  the tickets that wait" in message["blocks"][0]["text"]["text"]
 
 
 def test_whole_mail_that_was_asked_for_is_word_for_word() -> None:
     written = "Please show 5 of `them`, *now*: _all_ ~none~ <!here>\n\n> show 12"
     view = a_view(mail=written)
-    (message,) = draw_reply(Reply(whole_mail(view)))
+    (message,) = draw_reply(Reply(whole_mail(view)), UTC_ZONE)
     assert texts(message["blocks"], "mrkdwn") == []
     (block,) = message["blocks"]
     (said,) = block["elements"]
@@ -315,7 +315,7 @@ def test_whole_mail_that_was_asked_for_is_word_for_word() -> None:
 @settings(max_examples=100, deadline=None)
 @given(HOSTILE, st.integers(1, 100))
 def test_reply_of_any_text_is_taken(text: str, times: int) -> None:
-    for message in draw_reply(Reply(text * times)):
+    for message in draw_reply(Reply(text * times), UTC_ZONE):
         assert problems(message["blocks"]) == []
         assert "" not in texts(message["blocks"], "text")
 

@@ -31,7 +31,7 @@ def pressed(view: TicketView, verb: Verb, text: str = "", *, then_send: bool = F
 
 @pytest.mark.parametrize(("name", "view"), list(every_state()), ids=lambda value: str(value)[:12])
 def test_a_message_has_one_card_and_a_summary_in_every_state(name: str, view: TicketView) -> None:
-    message = draw_card(ticket_card(view, NOW))
+    message = draw_card(ticket_card(view, NOW), BERLIN)
     assert size(card_of(message)) <= LIMIT, name
     assert "\ue000" not in json.dumps(message, ensure_ascii=False)
     assert view.ticket.subject[:40] in message["summary"]
@@ -42,7 +42,7 @@ def test_a_message_has_one_card_and_a_summary_in_every_state(name: str, view: Ti
 def test_a_question_goes_on_with_what_was_asked() -> None:
     view = a_view()
     press = pressed(view, Verb.EDIT, "My words", then_send=True)
-    drawn = draw_question(ticket_card(view, NOW), "It tells an IBAN.", press)
+    drawn = draw_question(ticket_card(view, NOW), "It tells an IBAN.", press, BERLIN)
     assert words(drawn).startswith("It tells an IBAN.")
     again = read_press(action(drawn, "Do it anyway")["data"])
     assert again.confirmed
@@ -53,14 +53,14 @@ def test_a_question_goes_on_with_what_was_asked() -> None:
 def test_a_question_about_an_old_card_is_about_what_was_seen() -> None:
     old = pressed(a_view(), Verb.APPROVE)
     newer = ticket_card(a_view(response={"version": 9, "hash": "a" * 64}), NOW)
-    data = action(draw_question(newer, "Do it anyway?", old), "Do it anyway")["data"]
+    data = action(draw_question(newer, "Do it anyway?", old, BERLIN), "Do it anyway")["data"]
     assert read_press(data).seen == old.seen
 
 
 @pytest.mark.parametrize("length", [10, 5000, 60_000])
 def test_notes_and_questions_keep_the_limit(length: int) -> None:
     card = ticket_card(a_view(), NOW)
-    noted = draw_noted(card, "The draft was changed.", "x" * length)
+    noted = draw_noted(card, "The draft was changed.", "x" * length, BERLIN)
     assert size(noted) <= LIMIT + MARGIN
     kept = any(input_id(Verb.EDIT, card.seen) in json.dumps(part) for part in noted["body"])
     assert kept or "too long for this card" in words(noted)

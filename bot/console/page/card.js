@@ -125,9 +125,9 @@ function render(message, isSame, keepsOpen = true) {
   tick();
 }
 
-/** The card with the person's own text in its fields. */
+/** The card with times in the zone of this browser, and the person's own text in its fields. */
 function restored(message) {
-  const card = structuredClone(message.card);
+  const card = JSON.parse(local(JSON.stringify(message.card)));
   for (const input of inputs(card)) {
     const mine = typed.get(message.id)?.[verbOf(input.id)];
     if (mine) input.value = mine.text;
