@@ -19,10 +19,10 @@ from desk.troubles import Trouble
 class Lateness(Reading):
     """Part of the Store."""
 
-    async def due_clocks(self, limit: int = 500) -> list[int]:
+    async def due_clocks(self) -> list[int]:
         """The clocks that have come to a rung."""
         async with self.read() as connection:
-            return await sla_records.due_clocks(connection, self.clock.now(), limit)
+            return await sla_records.due_clocks(connection, self.clock.now())
 
     async def without_clock(self) -> list[TicketId]:
         """Tickets that wait and never had a clock."""

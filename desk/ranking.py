@@ -158,7 +158,7 @@ async def find_late(connection: AsyncConnection, vault: Vault, now: datetime) ->
         told.exists(),
     )
     rows = (await connection.execute(query)).mappings().all()
-    found = [records.ticket(row, vault) for row in rows]
+    found = records.readable(rows, records.ticket, vault, "tickets")
     return [ticket for ticket in found if not has_boost(ticket.boosts, Because.LATE)]
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import orjson
+import structlog
 
 from desk.classification import Category, Classification, Label, Sentiment, Urgency
 from desk.email import Address, Attachment, Bounce, Email, Kind, Mailbox, ParsedEmail, Relation
+from desk.errors import DeskError
 from desk.people import Role, User
 from desk.response import (
     Citation,
@@ -29,6 +31,23 @@ if TYPE_CHECKING:  # the command parse reads no rows
     from sqlalchemy import RowMapping
 
 Row: TypeAlias = "RowMapping | Mapping[str, Any]"
+T = TypeVar("T")
+
+log = structlog.get_logger()
+
+
+def readable(
+    rows: Iterable[Row], read: Callable[[Row, Vault], T], vault: Vault, table: str
+) -> list[T]:
+    """Those that can be read. A spoiled one is logged by its id: whoever looks after all of them
+    must not stand still because of it."""
+    found = []
+    for row in rows:
+        try:
+            found.append(read(row, vault))
+        except (DeskError, LookupError, TypeError, ValueError) as error:
+            log.error("row not readable", table=table, id=row["id"], error=type(error).__name__)
+    return found
 
 
 def seal(vault: Vault, value: object, place: str) -> bytes:

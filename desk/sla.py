@@ -249,6 +249,9 @@ def terms_json(terms: Terms) -> dict[str, Any]:
 
 
 def read_terms(given: Mapping[str, Any]) -> Terms:
+    """Raises ValueError for a pace that would say the same breach for ever."""
+    if given["pace"][0] <= 0:
+        raise ValueError("a breach is repeated after some time")
     return Terms(
         timedelta(seconds=given["target"]),
         read_calendar(given["calendar"]),

@@ -84,10 +84,11 @@ async def clocks_of(connection: AsyncConnection, ids: Sequence[TicketId]) -> lis
     return [clock(row) for row in await rows(connection, query)]
 
 
-async def due_clocks(connection: AsyncConnection, now: datetime, limit: int) -> list[int]:
-    """The clocks that have come to a rung, the one that waited longest first."""
+async def due_clocks(connection: AsyncConnection, now: datetime) -> list[int]:
+    """The clocks that have come to a rung, the one that waited longest first. All of them: those
+    that cannot be computed wait longest."""
     query = select(sla_clocks.c.id).where(sla_clocks.c.next_at <= now)
-    return list((await connection.scalars(query.order_by(sla_clocks.c.next_at).limit(limit))).all())
+    return list((await connection.scalars(query.order_by(sla_clocks.c.next_at))).all())
 
 
 async def without_clock(connection: AsyncConnection) -> list[TicketId]:

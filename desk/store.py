@@ -123,7 +123,8 @@ class Store(Directory, Lateness):
             return list((await connection.scalars(query)).all())
 
     async def unfinished(self) -> list[tuple[Ticket, Response | None]]:
-        """The tickets whose state, or whose response's state, asks for a step (desk.rules.jobs)."""
+        """The tickets whose state, or whose response's state, asks for a step (desk.rules.jobs), as
+        far as they can be read."""
         may_have_left = (responses.c.state == ResponseState.DRAFT) & (responses.c.earlier_ids != "")
         is_working = responses.c.state.in_(ON_THE_WAY) | may_have_left
         working = select(responses.c.ticket_id).where(is_working)
@@ -136,8 +137,10 @@ class Store(Directory, Lateness):
         async with self.read() as connection:
             rows = (await connection.execute(query.order_by(tickets.c.score))).mappings().all()
             found = (await connection.execute(live)).mappings().all()
-        by_ticket = {row["ticket_id"]: records.response(row, self.vault) for row in found}
-        return [(records.ticket(row, self.vault), by_ticket.get(row["id"])) for row in rows]
+        known = records.readable(found, records.response, self.vault, "responses")
+        by_ticket = {one.ticket_id: one for one in known}
+        read = records.readable(rows, records.ticket, self.vault, "tickets")
+        return [(ticket, by_ticket.get(ticket.id)) for ticket in read]
 
     async def progress(self, id: TicketId) -> tuple[Ticket, Response | None]:
         """A ticket and its newest response: what ``desk.rules.jobs`` goes by."""
@@ -149,14 +152,13 @@ class Store(Directory, Lateness):
             ticket = records.ticket(row.one(), self.vault)
         return ticket, records.response(found, self.vault) if found else None
 
-    async def edited_since(self, time: datetime) -> list[Ticket]:
+    async def edited_since(self, time: datetime) -> list[TicketId]:
         """Tickets of which somebody began to edit the draft before ``time`` and did not end."""
-        query = select(tickets).where(
+        query = select(tickets.c.id).where(
             tickets.c.editing.is_not(None), tickets.c.editing_since < time
         )
         async with self.read() as connection:
-            rows = (await connection.execute(query)).mappings().all()
-        return [records.ticket(row, self.vault) for row in rows]
+            return list((await connection.scalars(query)).all())
 
     async def recent_replies(self, view: TicketView, since: datetime) -> tuple[int, int]:
         """How many replies left since then: on this ticket, and to this ticket's sender."""

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import structlog
 
-from desk.errors import Conflict, Transient
+from desk.errors import Transient
 from desk.moves import Verb
 from desk.priority import USUAL, Because, Weights, with_boost
 from desk.ranking import ranked
@@ -20,6 +20,7 @@ from desk.rules import jobs
 from desk.steps import Step
 from desk.store import Store
 from desk.ticket import Ticket
+from workers.rounds import each
 
 log = structlog.get_logger()
 
@@ -42,16 +43,13 @@ class Overload:
         """How many tickets went back."""
         if not self.weights.late:
             return 0
-        late = await self.store.late()
-        return sum([await self._put_back(ticket) for ticket in late])
+        late = {ticket.id: ticket for ticket in await self.store.late()}
+        return await each("late ticket", [*late], lambda id: self._put_back(late[id]))
 
     async def _put_back(self, ticket: Ticket) -> bool:
         boosts = with_boost(ticket.boosts, Because.LATE, -self.weights.late)
-        try:
-            async with self.store.change() as change:
-                await ranked(change, ticket, boosts, Verb.RANK, self.weights.most)
-        except Conflict:
-            return False  # it changed in this moment: the next round looks again
+        async with self.store.change() as change:
+            await ranked(change, ticket, boosts, Verb.RANK, self.weights.most)
         view = await self.store.view(ticket.id)
         try:
             for job in jobs(view.ticket, view.response):

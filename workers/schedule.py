@@ -20,7 +20,7 @@ from redis.backoff import ExponentialBackoff
 
 from desk.errors import Transient
 from desk.redis_line import close_redis, opened_as
-from workers.failure import caught, kind
+from workers.failure import caught, kind, trace
 
 log = structlog.get_logger()
 
@@ -81,11 +81,21 @@ async def _close(worker: Worker, pool: ArqRedis) -> None:
 
 
 def _cron(tick: Tick) -> Any:
+    is_running = asyncio.Lock()
+
     async def run(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:
-        try:
-            await tick.run()
-        except Transient as error:
-            log.warning("periodic job failed", job=tick.name, error=str(error))
+        if is_running.locked():  # one that takes long must not take the places of the others
+            return
+        async with is_running:
+            _report(tick.name, await caught(tick.run()))
 
     seconds = set(range(0, 60, tick.seconds))
     return cron(run, name=tick.name, second=seconds, run_at_startup=True, keep_result=0)
+
+
+def _report(job: str, ended: object) -> None:
+    """What arq would log of an error may quote a mail."""
+    if isinstance(ended, Transient):
+        log.warning("periodic job failed", job=job, error=str(ended))
+    elif isinstance(ended, Exception):
+        log.error("periodic job failed", job=job, error=kind(ended), at=trace(ended))

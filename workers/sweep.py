@@ -17,6 +17,7 @@ from desk.response import Response
 from desk.rules import Job, jobs
 from desk.steps import Step
 from desk.ticket import Ticket
+from workers.failure import caught, kind, trace
 
 LOOK = 1.0
 """Seconds between two looks at whether Redis is still the one that was filled."""
@@ -70,12 +71,18 @@ class Sweep:
         """Sweep as soon as Redis was emptied, started anew or replaced. Until cancelled."""
         known = ""  # what was there before us is the schedule's
         while True:
-            try:
-                found = await self.queue.epoch()
-                if found is None or known not in ("", found):
-                    log.info("queue_refilled", jobs=await self())
-                    found = await self.queue.epoch()
-                known = found or ""
-            except Transient:
+            found = await caught(self._refilled(known))
+            if isinstance(found, Exception):
+                if not isinstance(found, Transient):
+                    log.error("queue not refilled", error=kind(found), at=trace(found))
                 known = "away"  # whoever comes back may lack what it was told last
+            else:
+                known = found
             await asyncio.sleep(LOOK)
+
+    async def _refilled(self, known: str) -> str:
+        found = await self.queue.epoch()
+        if found is None or known not in ("", found):
+            log.info("queue_refilled", jobs=await self())
+            found = await self.queue.epoch()
+        return found or ""

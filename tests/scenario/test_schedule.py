@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 
+from structlog.testing import capture_logs
+
 from tests.doubles.redis import RealRedis
 from workers.schedule import Tick, run_schedule
 
@@ -30,3 +32,31 @@ async def test_the_schedule_outlives_a_redis_that_is_away(real_redis: RealRedis)
             async with asyncio.timeout(3):
                 await running
         real_redis.start()
+
+
+async def test_a_tick_that_fails_or_takes_long_holds_up_no_other(real_redis: RealRedis) -> None:
+    begun: list[str] = []
+
+    async def broken() -> None:
+        begun.append("broken")
+        raise ValueError("Hello, I am Priya")
+
+    async def long() -> None:
+        begun.append("long")
+        await asyncio.sleep(60)
+
+    async def other() -> None:
+        begun.append("other")
+
+    ticks = [Tick("broken", 1, broken), Tick("long", 1, long), Tick("other", 1, other)]
+    with capture_logs() as logs:
+        running = asyncio.create_task(run_schedule(real_redis.url, ticks))
+        async with asyncio.timeout(20):
+            while begun.count("other") < 3 or begun.count("broken") < 3:  # noqa: ASYNC110 - all of them
+                await asyncio.sleep(0.05)
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+    assert begun.count("long") == 1
+    assert {line["error"] for line in logs if line.get("job") == "broken"} == {"ValueError"}
+    assert "Priya" not in str(logs)

@@ -1,0 +1,188 @@
+"""The periodic rounds: what is broken fails alone, is logged by its id, and holds up nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Table, update
+from structlog.testing import capture_logs
+
+from desk.errors import Conflict, Permanent, Transient
+from desk.ids import TicketId
+from desk.moves import Verb
+from desk.rules import Job
+from desk.sla_records import clock_row
+from desk.steps import Step
+from desk.store import Store
+from desk.tables.sla import sla_clocks
+from desk.tables.tickets import tickets
+from desk.ticket import TicketState
+from tests.doubles.desk import FastClock, Scene, drafted, mail, received, scene
+from workers.overload import Overload
+from workers.rounds import IN_A_ROW, each
+from workers.sweep import Sweep
+from workers.watch import EDIT_TIME, Watch
+
+
+@pytest.fixture
+async def at(store: Store) -> Scene:
+    """Two tickets that wait, #1 in front."""
+    made = await scene(store)
+    new = received(mail("A second matter"), "2")
+    async with store.change() as change:
+        ticket = await change.open_ticket(made.ticket.mailbox_id, new, 2.0)
+        email = await change.receive(ticket, new)
+    await drafted(store, ticket.id, email.id, "We look into it.")
+    return made
+
+
+async def write(store: Store, table: Table, id: int, **values: object) -> None:
+    async with store.change() as change:
+        await change.connection.execute(update(table).where(table.c.id == id).values(values))
+
+
+def left(logs: Iterable[Mapping[str, object]]) -> list[tuple[object, object, object]]:
+    """What was left for the next round."""
+    return [(one["what"], one["id"], one["error"]) for one in logs if "what" in one]
+
+
+async def test_a_clock_that_cannot_be_computed_holds_up_nobodys_escalation(
+    at: Scene, clock: FastClock
+) -> None:
+    clock.forward(minutes=61)
+    [broken] = await at.store.clocks(at.ticket.id)
+    assert (await at.store.due_clocks())[0] == broken.id
+    await write(at.store, sla_clocks, broken.id, terms="{")
+    watch = Watch(at.store, at.queue)
+    with capture_logs() as logs:
+        assert [await watch(), await watch()] == [1, 0]
+    told = [await at.store.escalation(id) for id in await at.store.untold()]
+    assert [one.ticket_id for one in told] == [2]
+    assert (Step.ALERT, told[0].id) in at.queue.jobs
+    assert left(logs) == [("clock", broken.id, "JSONDecodeError")] * 2
+    await write(at.store, sla_clocks, broken.id, terms=clock_row(broken)["terms"])
+    assert await watch() == 1, "it is found again once it is put right"
+
+
+async def test_terms_under_which_time_stands_still_do_not_stop_the_watch(
+    at: Scene, clock: FastClock
+) -> None:
+    """A breach that is repeated after no time at all would be repeated for ever."""
+    [broken] = await at.store.clocks(at.ticket.id)
+    terms = str(clock_row(broken)["terms"]).replace("900.0", "0.0")
+    assert terms != clock_row(broken)["terms"]
+    await write(at.store, sla_clocks, broken.id, terms=terms)
+    clock.forward(minutes=61)
+    with capture_logs() as logs:
+        assert await Watch(at.store, at.queue)() == 1
+    assert left(logs) == [("clock", broken.id, "ValueError")]
+
+
+async def test_broken_clocks_however_many_do_not_stand_in_front_for_good(
+    at: Scene, clock: FastClock
+) -> None:
+    [one] = await at.store.clocks(at.ticket.id)
+    rows = [{**clock_row(one), "number": n, "terms": "{"} for n in range(2, 600)]
+    async with at.store.change() as change:
+        await change.connection.execute(sla_clocks.insert(), rows)
+    clock.forward(minutes=61)
+    assert len(await at.store.due_clocks()) == 600
+
+
+async def test_a_ticket_that_cannot_be_read_wakes_alone_and_ends_its_edit_alone(
+    at: Scene, clock: FastClock
+) -> None:
+    await at.actions.act(await at.request(Verb.START_EDIT))
+    for id in (1, 2):
+        values = {"state": "snoozed", "snoozed_until": clock.now() + timedelta(minutes=30)}
+        await write(at.store, tickets, id, **values)
+        values = {"editing": at.ann.id, "editing_since": clock.now()}
+        await write(at.store, tickets, id, **values)
+    clock.forward(minutes=20)
+    await write(at.store, tickets, 1, sealed=b"spoiled")
+    watch = Watch(at.store, at.queue)
+    with capture_logs() as logs:
+        await watch()
+    assert left(logs) == [("edited ticket", 1, "Permanent")]
+    second = await at.store.ticket(TicketId(2))
+    assert (second.state, second.editing) == (TicketState.SNOOZED, None)
+    clock.forward(minutes=11)
+    with capture_logs() as logs:
+        await watch()
+    assert ("snoozed ticket", 1, "Permanent") in left(logs)
+    assert (await at.store.ticket(TicketId(2))).state is TicketState.OPEN
+    assert (Step.SHOW, 2) in at.queue.jobs
+
+
+async def test_an_edit_is_not_ended_before_its_time(at: Scene, clock: FastClock) -> None:
+    await at.actions.act(await at.request(Verb.START_EDIT))
+    clock.forward(seconds=EDIT_TIME.total_seconds())
+    await Watch(at.store, at.queue)()
+    assert (await at.store.ticket(at.ticket.id)).editing == at.ann.id
+    clock.forward(seconds=1)
+    await Watch(at.store, at.queue)()
+    assert (await at.store.ticket(at.ticket.id)).editing is None
+
+
+class Line:
+    """The jobs that a sweep asks for."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Step, int]] = []
+
+    async def reconcile(self, jobs: Iterable[Job]) -> None:
+        self.jobs = [(job.step, job.id) for job in jobs]
+
+    async def epoch(self) -> str | None:
+        return "one"
+
+    async def rescore(self, step: Step, id: int, score: float) -> bool:
+        return True
+
+
+async def test_what_cannot_be_read_keeps_nobody_else_out_of_the_queue(at: Scene) -> None:
+    line = Line()
+    await write(at.store, tickets, 1, sealed=b"spoiled")
+    with capture_logs() as logs:
+        assert await Sweep(at.store, line)() == 1
+    assert line.jobs == [(Step.SHOW, 2)]
+    assert [(one["table"], one["id"]) for one in logs] == [("tickets", 1)]
+
+
+async def test_a_late_ticket_that_cannot_be_moved_back_holds_up_no_other(
+    at: Scene, clock: FastClock
+) -> None:
+    for id in (1, 2):
+        await write(at.store, tickets, id, urgency="low")
+    clock.forward(minutes=61)
+    watch = Watch(at.store, at.queue)
+    await watch()
+    for id in await at.store.untold():
+        async with at.store.change() as change:
+            await change.record_fired(await at.store.escalation(id), 1)
+    await write(at.store, tickets, 1, sealed=b"spoiled")
+    with capture_logs():
+        assert await Overload(at.store, Line())() == 1
+
+
+async def test_a_round_ends_when_the_other_side_is_away() -> None:
+    seen: list[int] = []
+    moods = {2: Permanent("broken"), 3: Conflict("changed"), 5: Transient("slow")}
+
+    async def look(id: int) -> bool:
+        seen.append(id)
+        if id in moods:
+            raise moods[id]
+        if id > 6:
+            raise Transient("The database did not answer")
+        return id != 4
+
+    with capture_logs() as logs:
+        assert await each("thing", range(1, 7), look) == 2
+    assert left(logs) == [("thing", 2, "Permanent"), ("thing", 5, "Transient")]
+    seen.clear()
+    with pytest.raises(Transient, match="did not answer"):
+        await each("thing", range(6, 20), look)
+    assert seen == [6, *range(7, 7 + IN_A_ROW)]
