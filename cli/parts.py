@@ -38,6 +38,8 @@ from workers.drafting import Drafter
 
 HEADS = Path(__file__).parent.parent / "inference" / "models"
 RULES = Path(__file__).parent.parent / "desk" / "rules.toml"
+BATCH = 32
+"""Articles that are embedded and stored together."""
 
 
 def review_with(allowed: Sequence[str]) -> Review:
@@ -105,10 +107,12 @@ async def add_articles(store: Store, knowledge: Knowledge, path: Path) -> int:
     known = {entry.name: entry.sha256 for entry in await knowledge.index.articles()}
     articles = await asyncio.to_thread(load, path)
     fresh = [one for one in articles if known.get(one.name) != one.sha256]
-    for one in fresh:
-        passages = await knowledge.search.add(one)
+    for at in range(0, len(fresh), BATCH):
+        batch = fresh[at : at + BATCH]
+        counts = await knowledge.search.add(*batch)
         async with store.change() as change:
-            await change.save_article(one.name, one.title, one.sha256, passages)
+            for one, passages in zip(batch, counts, strict=True):
+                await change.save_article(one.name, one.title, one.sha256, passages)
     return len(fresh)
 
 

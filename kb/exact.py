@@ -19,8 +19,8 @@ import numpy as np
 
 from desk.errors import Misconfigured
 from desk.response import Passage
-from kb.articles import Article, Entry
-from kb.search import Vectors
+from kb.articles import Entry
+from kb.search import Embedded, Vectors
 
 FILE = "passages.npz"
 
@@ -56,17 +56,11 @@ class ExactIndex:
     ) -> None:
         return None
 
-    async def add(self, article: Article, passages: Sequence[Passage], vectors: Vectors) -> None:
-        entry = Entry(article.name, article.title, article.sha256, len(passages))
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        rows = vectors / np.where(lengths > 0, lengths, 1)
+    async def add(self, batch: Sequence[Embedded]) -> None:
         async with self._lock:
-            rest = _without(self._content, article.name)
-            content = _Content(
-                {**rest.entries, article.name: entry},
-                (*rest.passages, *passages),
-                np.vstack([rest.vectors, rows]).astype(np.float32),
-            )
+            content = self._content
+            for one in batch:
+                content = _with(_without(content, one.article.name), one)
             await self._keep(content)
 
     async def remove(self, name: str) -> bool:
@@ -85,6 +79,18 @@ class ExactIndex:
     async def _keep(self, content: _Content) -> None:
         await asyncio.to_thread(_write, self._file, content)
         self._content = content
+
+
+def _with(content: _Content, new: Embedded) -> _Content:
+    article = new.article
+    entry = Entry(article.name, article.title, article.sha256, len(new.passages))
+    lengths = np.linalg.norm(new.vectors, axis=1, keepdims=True)
+    rows = new.vectors / np.where(lengths > 0, lengths, 1)
+    return _Content(
+        {**content.entries, article.name: entry},
+        (*content.passages, *new.passages),
+        np.vstack([content.vectors, rows]).astype(np.float32),
+    )
 
 
 def _without(content: _Content, name: str) -> _Content:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import logging
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -14,9 +15,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from desk.errors import DeskError, Misconfigured, Permanent, Transient
 from desk.response import Passage
-from kb.articles import Article, Entry
+from kb.articles import Entry
 from kb.lite import Lite
-from kb.search import Vectors
+from kb.search import Embedded, Vectors
 
 if TYPE_CHECKING:
     from pymilvus import AsyncMilvusClient, MilvusClient
@@ -73,16 +74,16 @@ class Index:
                 await asyncio.to_thread(self._lite.close)
                 self._lite = None
 
-    async def add(self, article: Article, passages: Sequence[Passage], vectors: Vectors) -> None:
-        """The new version is stored before the older ones go, and searches prefer it."""
-        key = _key(article.name)
+    async def add(self, batch: Sequence[Embedded]) -> None:
+        """The new versions are stored before the older ones go, and searches prefer them."""
+        of_these = f"key in {json.dumps([_key(one.article.name) for one in batch])}"
         async with self._write_lock, self._calls() as client:
-            stored = await self._query(client, f'key == "{key}"', ["version"])
+            stored = await self._query(client, of_these, ["version"])
             version = max([time.time_ns(), *(row["version"] + 1 for row in stored)])
-            rows = _rows(article, passages, vectors, version)
+            rows = [row for one in batch for row in _rows(one, version)]
             for at in range(0, len(rows), 500):
                 await client.upsert(self._collection, rows[at : at + 500], timeout=self._timeout)
-            older = f'key == "{key}" and version < {version}'
+            older = f"{of_these} and version < {version}"
             await client.delete(self._collection, filter=older, timeout=self._timeout)
 
     async def remove(self, name: str) -> bool:
@@ -221,9 +222,8 @@ def _key(name: str) -> str:
     return hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:32]
 
 
-def _rows(
-    article: Article, passages: Sequence[Passage], vectors: Vectors, version: int
-) -> list[dict[str, Any]]:
+def _rows(embedded: Embedded, version: int) -> list[dict[str, Any]]:
+    article, passages = embedded.article, embedded.passages
     key = _key(article.name)
     rows: list[dict[str, Any]] = [
         {
@@ -239,7 +239,7 @@ def _rows(
             "text": passage.text,
             "vector": vector.tolist(),
         }
-        for n, (passage, vector) in enumerate(zip(passages, vectors, strict=True))
+        for n, (passage, vector) in enumerate(zip(passages, embedded.vectors, strict=True))
     ]
     longest = max((len(passage.text.encode("utf-8", "replace")) for passage in passages), default=0)
     if longest > MAX_BYTES:

@@ -21,7 +21,7 @@ from desk.response import Passage
 from kb.articles import Article, article, split
 from kb.exact import ExactIndex
 from kb.index import Index
-from kb.search import PassageIndex, Search
+from kb.search import Embedded, PassageIndex, Search
 from tests.doubles.embedder import TrigramEmbedder
 from tests.services import free_port
 
@@ -98,8 +98,7 @@ async def index(opener: Opener) -> AsyncIterator[PassageIndex]:
 
 
 async def add(index: PassageIndex, *articles: Article) -> None:
-    for one in articles:
-        await Search(index, EMBEDDER).add(one)
+    await Search(index, EMBEDDER).add(*articles)
 
 
 async def ask(index: PassageIndex, question: str, k: int = 4) -> list[Passage]:
@@ -117,7 +116,7 @@ async def test_the_nearest_passage_comes_first_with_its_cosine(index: PassageInd
 async def test_a_passage_has_score_one_for_its_own_vector(index: PassageIndex) -> None:
     vector = EMBEDDER.embed(["exactly this"])[0]
     passages = [Passage("a.md", "A", "", "exactly this")]
-    await index.add(article("a.md", "exactly this"), passages, np.array([vector]))
+    await index.add([Embedded(article("a.md", "exactly this"), passages, np.array([vector]))])
     [found] = await index.search(vector, 1)
     assert found.score == pytest.approx(1, abs=1e-4)
 
@@ -155,6 +154,19 @@ async def test_adding_a_name_again_replaces_the_article(index: PassageIndex) -> 
         "Now a refund takes ten days."
     ]
     assert [entry.sha256 for entry in await index.articles()] == [changed.sha256, SCANNER.sha256]
+
+
+async def test_of_several_at_once_each_replaces_its_own(index: PassageIndex) -> None:
+    await add(index, REFUNDS, SCANNER)
+    changed = article("refunds.md", "# Refunds\n\n" + "Now a refund takes ten days. " * 60)
+    new = article("labels.md", "# Labels\n\nA label that is empty is printed again.")
+    await add(index, changed, new)
+    entries = await index.articles()
+    assert [entry.sha256 for entry in entries] == [new.sha256, changed.sha256, SCANNER.sha256]
+    assert [entry.passages for entry in entries] == [1, len(split(changed)), 1]
+    assert len(split(changed)) > 1
+    assert len(await ask(index, "refund", k=20)) == len(split(changed)) + 2
+    assert (await ask(index, "a label that is empty", k=1))[0].article == "labels.md"
 
 
 async def test_fewer_passages_leave_none_of_the_old_ones(index: PassageIndex) -> None:
@@ -271,7 +283,7 @@ async def test_a_passage_beyond_the_limit_of_milvus_is_refused(tmp_path: Path) -
     huge = Passage("a.md", "A", "", "x" * 70_000)
     async with Index(tmp_path / "kb.db", dimension=EMBEDDER.dimension) as index:
         with pytest.raises(Permanent, match="70000 bytes"):
-            await index.add(article("a.md", "x"), [huge], EMBEDDER.embed(["x"]))
+            await index.add([Embedded(article("a.md", "x"), [huge], EMBEDDER.embed(["x"]))])
 
 
 async def test_a_server_that_is_away_is_transient_and_found_again(tmp_path: Path) -> None:

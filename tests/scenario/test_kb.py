@@ -40,8 +40,7 @@ async def test_questions_find_their_articles_in_milvus(tmp_path: Path) -> None:
     encoder = Encoder.open(folder)
     async with Index(tmp_path / "kb.db") as index:
         search = Search(index, encoder)
-        for one in load(need_file(ARTICLES, "it is part of the repository")):
-            await search.add(one)
+        await search.add(*load(need_file(ARTICLES, "it is part of the repository")))
         found = await evaluate(QUESTIONS, search)
     assert found.n == len(QUESTIONS)
     assert found.recall_at_1 >= 0.8
@@ -56,8 +55,7 @@ async def test_both_indexes_give_the_same_answers(tmp_path: Path) -> None:
         answers = []
         for index in (lite, exact):
             search = Search(index, embedder)
-            for one in load(ARTICLES):
-                await search.add(one)
+            await search.add(*load(ARTICLES))
             found = await search("refund of a double charge", 5)
             answers.append([(one.article, one.text, round(one.score, 3)) for one in found])
     assert answers[0] == answers[1]
