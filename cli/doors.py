@@ -123,8 +123,10 @@ async def opened_doors(desk: Holder) -> AsyncIterator[Doors]:
     )
     runner = await listen(app, settings.host, settings.port)
     try:
-        address = f"http://{settings.host}:{settings.port}"
-        yield Doors(board, console, address, [console.run, *networks.background])
+        port = runner.addresses[0][1]  # the settings may leave it to the system
+        host = f"[{settings.host}]" if ":" in settings.host else settings.host
+        background = [console.run, *networks.background]
+        yield Doors(board, console, f"http://{host}:{port}", background)
     finally:
         await runner.cleanup()
         await hub.close()

@@ -111,7 +111,8 @@ async def remove(settings: Settings, name: str) -> Record:
             if record.name == name:
                 async with store.change() as change:
                     await change.forget_sign_in(record.id)
-                    await change.save_checkpoint(record.id, record.checkpoint)
+                    checkpoint = (await change.mailbox(record.id)).checkpoint
+                    await change.save_checkpoint(record.id, checkpoint)
                     await troubles.forget(change, record.id)
                     change.audit("mailbox_removed", f"mailbox:{record.id}", None, {})
     return {"removed": name, "file": str(file)}

@@ -12,7 +12,7 @@ from desk.email import Mailbox
 from desk.engine import upgrade
 from desk.errors import Misconfigured
 from desk.people import Role, User
-from desk.settings import MailboxSettings, Settings
+from desk.settings import SAMPLE, MailboxSettings, Settings
 from desk.store import Store
 from desk.vault import Vault, create_key_file, open_vault
 
@@ -66,7 +66,7 @@ def mailbox_settings(settings: Settings) -> tuple[MailboxSettings, ...]:
         return settings.mailboxes
     return (
         MailboxSettings(
-            name="support",
+            name=SAMPLE,
             address="support@lanewright.example",
             kind="maildir",
             display_name="Lanewright Support",

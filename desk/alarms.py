@@ -18,8 +18,7 @@ from desk.people import User
 from desk.tables.people import users
 from desk.ticket import Ticket, TicketState
 
-SPAN = re.compile(r"(\d{1,3})\s*(m|min|h|d)[a-z]*", re.IGNORECASE)
-UNITS = {"m": "minutes", "min": "minutes", "h": "hours", "d": "days"}
+SPAN = re.compile(r"(\d{1,3})\s*(?:(m|mins?|minutes?)|(h|hrs?|hours?)|(d|days?))", re.IGNORECASE)
 LONGEST = timedelta(days=30)
 USUAL_SNOOZE = "4h"
 
@@ -68,9 +67,12 @@ def read_span(text: str) -> timedelta:
     found = SPAN.fullmatch(text.strip())
     if found is None:
         raise Refused("For how long? Write for example 30m, 2h or 1d")
-    span = timedelta(**{UNITS[found[2].lower()]: int(found[1])})
+    number = int(found[1])
+    span = timedelta(
+        minutes=number * bool(found[2]), hours=number * bool(found[3]), days=number * bool(found[4])
+    )
     if not timedelta() < span <= LONGEST:
-        raise Refused("For how long? At most 30 days")
+        raise Refused("For how long? From a minute to 30 days")
     return span
 
 

@@ -24,7 +24,7 @@ TELLING = timedelta(minutes=10)
 """A network may be away; after so long it should have been said somewhere."""
 
 QUIETING = ("acknowledge", "claim", "take", "assign", "release", "snooze")
-HURRYING = ("receive", "fail", "lose")
+HURRYING = ("receive", "wake", "fail", "lose")
 
 Detail = Mapping[str, Any]
 Key = tuple[int, str]

@@ -26,6 +26,17 @@ from desk.tables.responses import responses
 from desk.tables.tickets import classifications, emails, tickets
 from desk.ticket import Ticket, TicketState
 
+OVERTAKING = frozenset(
+    {
+        (ResponseState.DRAFT, Verb.APPROVE),
+        (ResponseState.APPROVED, Verb.UNDO),
+        (ResponseState.APPROVED, Verb.RETIRE),
+        (ResponseState.UNKNOWN, Verb.MARK_SENT),
+        (ResponseState.UNKNOWN, Verb.SEND_AGAIN),
+    }
+)
+"""After these moves nothing that was given up about sending is to be decided any more."""
+
 
 class Change(Clocks, Mails):
     """Made by ``Store.change``; commits when its block ends, and not at all when it raises."""
@@ -181,7 +192,7 @@ class Change(Clocks, Mails):
         state = RESPONSE_MOVES.get((response.state, verb))
         if state is None:
             raise Refused(f"The reply to #{response.ticket_id} is {response.state} already")
-        if verb is Verb.APPROVE:
+        if (response.state, verb) in OVERTAKING:
             await self._overtake((Step.SENDING,), response.id)
         changed = replace(
             response, **{**(changes or {}), "state": state, "version": response.version + 1}

@@ -34,7 +34,9 @@ class Clocks(Clockwork):
 
     # -- starting and aiming
 
-    async def start_clocks(self, ticket: Ticket, received_at: datetime) -> None:
+    async def start_clocks(
+        self, ticket: Ticket, received_at: datetime, urgency: Urgency = Urgency.NORMAL
+    ) -> None:
         """A mail came in: its clocks run at once, on the terms of a normal one until it is read.
         Those that run already go on."""
         at = received_at if self.now - received_at < OLD else self.now
@@ -42,7 +44,7 @@ class Clocks(Clockwork):
         goals = [] if running & set(REPLY) else [await self._reply_goal(ticket.id)]
         goals += [] if Goal.RESOLUTION in running else [Goal.RESOLUTION]
         for goal in goals:
-            terms = await self._terms(ticket, Urgency.NORMAL, goal)
+            terms = await self._terms(ticket, urgency, goal)
             if terms is not None:
                 await self._start(ticket.id, goal, terms, at)
 
@@ -51,11 +53,13 @@ class Clocks(Clockwork):
     ) -> datetime:
         """The mail was read, by triage or by a person who knows better: what is promised for its
         urgency. When the reply is due, for its place in the queue."""
-        await self.start_clocks(ticket, received_at)
+        await self.start_clocks(ticket, received_at, to)
         due = received_at
         for clock in await self.running_clocks(ticket.id):
             terms = await self._terms(ticket, to, clock.goal)
             if terms is None:
+                if not clock.is_aimed or by_hand:
+                    await self._end(clock, "nothing is promised")
                 continue
             aimed = sla.aimed(clock, terms, by_hand=by_hand)
             if aimed != clock:
@@ -88,7 +92,7 @@ class Clocks(Clockwork):
     async def follow(self, before: Ticket, after: Ticket, verb: Verb) -> None:
         """The clocks do what a change of their ticket asks for."""
         is_done = after.state in ENDED and after.state is not before.state
-        if not is_done and verb not in QUIETING | {Verb.RECEIVE, Verb.BOUNCE}:
+        if not is_done and verb not in QUIETING | {Verb.RECEIVE, Verb.BOUNCE, Verb.WAKE}:
             return
         if verb in QUIETING - {Verb.RELEASE}:
             await self.acknowledge(after.id)
@@ -99,6 +103,8 @@ class Clocks(Clockwork):
                 await self._hear(clock)
             elif verb in QUIETING:
                 await self._quiet(clock, verb, after)
+            elif verb is Verb.WAKE:
+                await self._hurry(clock)
         if verb is Verb.BOUNCE:
             await self._begin_again(after.id)
 

@@ -26,5 +26,5 @@ async def give_way(change: Change, response: Response) -> None:
     """The customer wrote again, and this reply has not left: the new mail gets a draft instead."""
     await change.move_response(response, Verb.RETIRE)
     ticket = await change.ticket(response.ticket_id)
-    if ticket.state is TicketState.OPEN:
+    if ticket.state in (TicketState.OPEN, TicketState.SNOOZED):
         await change.move_ticket(ticket, Verb.REGENERATE)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import update
 
-from desk import records
+from desk import burial, records, troubles
 from desk.change import Change
 from desk.dead_letters import letter_of
 from desk.errors import Refused
 from desk.handing_on import hand_on
-from desk.ids import DeadLetterId, ResponseId, TicketId, UserId
+from desk.ids import DeadLetterId, MailboxId, ResponseId, TicketId, UserId
 from desk.moves import TICKET_MOVES, Verb
 from desk.people import Role, User
 from desk.ports import Queue
@@ -48,17 +48,23 @@ async def requeue(change: Change, id: DeadLetterId, note: str = "") -> DeadLette
 async def discard(change: Change, id: DeadLetterId, note: str = "") -> DeadLetter | None:
     """It is not tried again, and the ticket says so wherever people work. None as above."""
     letter = await _closed(change, id, Ending.DISCARDED, note)
-    if letter is None or letter.ticket_id is None:
-        return letter
-    ticket = await change.ticket(letter.ticket_id)
-    if letter.step is Step.SHOW:
-        # in no channel, but in the queue, in the console and by command
-        await change.record_shown(ticket.id, ticket.version)
-    elif letter.step is Step.ALERT:
-        await change.make_moot(letter.target, "given up")
-    elif letter.step is Step.SENDING:
-        await _take_back(change, letter)
-    await _let_people_see(change, letter, ticket, Verb.DISCARD)
+    if letter is None:
+        return None
+    before = await change.ticket(letter.ticket_id) if letter.ticket_id is not None else None
+    match letter.step:
+        case Step.SHOW if before is not None:
+            # in no channel, but in the queue, in the console and by command
+            await change.record_shown(before.id, before.version)
+        case Step.ALERT:
+            await change.make_moot(letter.target, "given up")
+        case Step.SENDING:
+            await _take_back(change, letter)
+        case Step.REPORT:
+            await burial.record_reported(change, DeadLetterId(letter.target), 0)
+        case Step.WARN:
+            await troubles.hush(change, MailboxId(letter.target))
+    if before is not None:
+        await _let_people_see(change, letter, before, Verb.DISCARD)
     return letter
 
 

@@ -35,8 +35,12 @@ from desk.sla_settings import (
     Minutes,
     PolicySettings,
     read_policies,
+    require_mailboxes,
     spans,
 )
+
+SAMPLE = "support"
+"""The mailbox that there is while none is configured."""
 
 Port = Annotated[int, Field(ge=0, le=65_535)]
 """0 lets the system choose one."""
@@ -230,6 +234,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _promised(self) -> Self:
         self.promises  # noqa: B018  raises when a calendar is missing
+        require_mailboxes(self.policies, [one.name for one in self.mailboxes] or [SAMPLE])
         return self
 
     @field_validator("timezone")
@@ -298,7 +303,8 @@ def read_settings(**overrides: Any) -> Settings:
 
 
 def _problem(place: tuple[int | str, ...], message: str) -> str:
-    return f"{'.'.join(map(str, place))}: {message.removeprefix('Value error, ')}"
+    said = message.removeprefix("Value error, ")
+    return f"{'.'.join(map(str, place))}: {said}" if place else said
 
 
 def _require_readable(file: Path) -> None:

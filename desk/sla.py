@@ -42,6 +42,10 @@ class Pace:
     acknowledged: timedelta = timedelta(minutes=30)
     claimed: timedelta = timedelta(minutes=120)
 
+    @property
+    def longest(self) -> timedelta:
+        return max(self.repeat * MANY, self.acknowledged, self.claimed)
+
 
 @dataclass(frozen=True, slots=True)
 class Terms:
@@ -199,7 +203,7 @@ def quieted(
 
 
 def hurried(clock: SlaClock, at: datetime) -> SlaClock:
-    """The customer wrote again: a breach is not kept quiet for longer than usual."""
+    """Something happened meanwhile: a breach is not kept quiet for longer than usual."""
     sooner = quiet(clock, clock.terms.pace.repeat, at)
     if clock.next_at is None or sooner.next_at is None or clock.next_at <= sooner.next_at:
         return clock

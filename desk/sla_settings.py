@@ -82,17 +82,27 @@ class EscalationSettings(Section):
         return Pace(*(timedelta(minutes=minutes) for minutes in given))
 
 
-def _require_possible(policy: Policy, calendar: str) -> None:
-    longest = max(*policy.first.values(), *policy.next.values(), *policy.resolution.values())
-    try:
-        policy.calendar.add(SOME_DAY, longest)
-    except Misconfigured:
-        raise ValueError(f"the calendar {calendar!r} has too few hours for this promise") from None
+def _require_possible(policy: Policy, calendar: str, pace: Pace) -> None:
+    promised = (*policy.first.values(), *policy.next.values(), *policy.resolution.values())
+    waits = {"this promise": max(promised), "what [escalation] says": pace.longest}
+    for what, wait in waits.items():
+        try:
+            policy.calendar.add(SOME_DAY, wait)
+        except Misconfigured:
+            raise ValueError(f"the calendar {calendar!r} has too few hours for {what}") from None
 
 
 def _require_distinct(what: str, names: Sequence[str]) -> None:
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"two {what} {twice[0]!r}")
+
+
+def require_mailboxes(given: Sequence[PolicySettings], names: Sequence[str]) -> None:
+    """ValueError names a mailbox that there is not, and those that there are."""
+    missing = sorted({policy.mailbox for policy in given} - {"", *names})
+    if missing:
+        known = ", ".join(names)
+        raise ValueError(f"a policy is for the mailbox {missing[0]!r}: there is only {known}")
 
 
 def spans(minutes: Mapping[Urgency, float]) -> dict[Urgency, timedelta]:
@@ -114,6 +124,6 @@ def read_policies(
         raise ValueError(f"there is no calendar {missing[0]!r}")
     of = {one.mailbox: one.policy(usual, known[one.calendar]) for one in given}
     for policy in given:
-        _require_possible(of[policy.mailbox], policy.calendar)
+        _require_possible(of[policy.mailbox], policy.calendar, pace)
     otherwise = of.pop("", Policy(usual, usual))
     return Policies(otherwise, of, pace)

@@ -6,7 +6,7 @@ A row stands for an episode. It is there until managers, if they were told, know
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,13 +17,15 @@ from desk.tables.mailboxes import troubles
 
 PATIENCE = timedelta(minutes=15)
 """For this long a mailbox may be away before it is told: servers are restarted."""
+NEVER = datetime(9999, 1, 1, tzinfo=UTC)
 STEADY = timedelta(minutes=1)
 """For this long a mailbox is read again before that is told: some come and go."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """An episode. ``told_at``: managers know of it; ``ended_at``: the mailbox is read again."""
+    """An episode. ``told_at``: managers know of it; ``ended_at``: the mailbox is read again. It is
+    told NEVER when a manager has seen to it."""
 
     mailbox_id: MailboxId
     since: datetime
@@ -45,7 +47,8 @@ async def note(change: Change, id: MailboxId, *, needs_a_person: bool) -> None:
         return
     known = update(troubles).where(troubles.c.mailbox_id == id)
     await change.connection.execute(known.values(ended_at=None))
-    await change.connection.execute(known.where(troubles.c.tell_at > at).values(tell_at=at))
+    is_sooner = (troubles.c.tell_at > at) & (troubles.c.tell_at != NEVER)
+    await change.connection.execute(known.where(is_sooner).values(tell_at=at))
 
 
 async def end(change: Change, id: MailboxId) -> None:
@@ -53,6 +56,14 @@ async def end(change: Change, id: MailboxId) -> None:
     await _forget(change, id, only_untold=True)
     running = (troubles.c.mailbox_id == id) & troubles.c.ended_at.is_(None)
     await change.connection.execute(update(troubles).where(running).values(ended_at=change.now))
+
+
+async def hush(change: Change, id: MailboxId) -> None:
+    """A manager does not want to be told of this episode any more, nor of its end."""
+    is_over = (troubles.c.mailbox_id == id) & troubles.c.ended_at.is_not(None)
+    await change.connection.execute(delete(troubles).where(is_over))
+    untold = (troubles.c.mailbox_id == id) & troubles.c.told_at.is_(None)
+    await change.connection.execute(update(troubles).where(untold).values(tell_at=NEVER))
 
 
 async def forget(change: Change, id: MailboxId) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
+from desk.alarms import read_span
+from desk.errors import Refused
 from desk.moves import Verb
 from desk.sla import SlaClock
 from desk.store import Store
@@ -74,3 +78,26 @@ async def test_only_loud_rungs_are_acknowledged(any_store: Store, clock: FastClo
     assert await do(at, Verb.ACKNOWLEDGE) == "done"
     assert await seen_by(at) == [at.ann.id, at.ann.id]
     assert (await any_store.escalation(1)).acknowledged_by is None
+
+
+async def test_a_breach_is_heard_again_when_its_ticket_is_woken_early(
+    any_store: Store, clock: FastClock
+) -> None:
+    at = await late(any_store)
+    await do(at, Verb.SNOOZE, text="2 days")
+    assert (await the_clock(at)).next_at == clock.now() + timedelta(days=2)
+    await do(at, Verb.WAKE)
+    assert (await the_clock(at)).next_at == clock.now() + 15 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"), [("90 min", 90), ("5m", 5), ("3 hrs", 180), ("1 Hour", 60), ("2d", 2880)]
+)
+def test_how_long_is_read(text: str, minutes: int) -> None:
+    assert read_span(text) == minutes * MINUTE
+
+
+@pytest.mark.parametrize("text", ["2 months", "3 mondays", "1.5h", "2h 30m", "soon", "0m", "31d"])
+def test_what_is_no_length_of_time_is_not_guessed(text: str) -> None:
+    with pytest.raises(Refused, match="For how long"):
+        read_span(text)

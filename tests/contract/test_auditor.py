@@ -137,3 +137,14 @@ async def test_it_needs_nothing_but_the_log(store: Store, clock: FastClock) -> N
         for table in (alerts, escalations, sla_clocks):
             await change.connection.execute(delete(table))
     assert await store.audit_clocks() == (1, [])
+
+
+async def test_a_breach_that_a_wake_lets_be_heard_is_not_early(
+    store: Store, clock: FastClock
+) -> None:
+    at = await scene(store)
+    await minutes(at, clock, 61)
+    await at.actions.act(await at.request(Verb.SNOOZE, text="2d"))
+    await at.actions.act(await at.request(Verb.WAKE))
+    await minutes(at, clock, 16)
+    assert await store.audit_clocks() == (4, [])

@@ -346,3 +346,30 @@ async def test_a_copy_that_comes_while_the_reply_leaves_starts_no_clock(any_stor
         await change.receive(at.ticket, copy, Relation.COPY, response.email_id)
         await change.move_response(response, Verb.DELIVER, {"sent_at": change.now})
     assert [one.ended_at is None for one in await clocks(any_store)] == [False]
+
+
+async def test_what_is_promised_for_urgent_mail_alone_runs_once_it_is_read(store: Store) -> None:
+    store.promises = Policies(Policy(USUAL, USUAL, {Urgency.CRITICAL: 8 * HOUR}))
+    await scene(store)
+    assert [(one.goal, one.due_at) for one in await clocks(store)] == [
+        (Goal.FIRST, START + HOUR),
+        (Goal.RESOLUTION, START + 8 * HOUR),
+    ]
+
+
+async def test_what_is_not_promised_for_a_mail_ends_once_it_is_read(
+    store: Store, clock: FastClock
+) -> None:
+    store.promises = Policies(Policy(USUAL, USUAL, {Urgency.NORMAL: 8 * HOUR}))
+    at = await scene(store)
+    assert [one.goal for one in await clocks(store) if one.ended_at is None] == [Goal.FIRST]
+    # a second mail, that is read as a usual one, is promised something
+    await sent(at)
+    await writes(at, "2")
+    running = [one.goal for one in await clocks(store) if one.ended_at is None]
+    assert running == [Goal.NEXT, Goal.RESOLUTION]
+    # and what was promised once is not taken back by a third one
+    async with store.change() as change:
+        await change.aim_clocks(at.ticket, clock.now(), Urgency.NORMAL)
+        await change.aim_clocks(at.ticket, clock.now(), Urgency.LOW)
+    assert [one.goal for one in await clocks(store) if one.ended_at is None] == running

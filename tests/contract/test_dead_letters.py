@@ -10,7 +10,6 @@ from sqlalchemy import select
 from desk import burial
 from desk.classification import Urgency
 from desk.errors import Refused
-from desk.ids import DeadLetterId
 from desk.letter_office import LetterOffice
 from desk.moves import Verb
 from desk.response import ResponseState
@@ -278,10 +277,10 @@ async def test_managers_are_told_once_of_what_is_urgent_or_was_never_read(
     report = await buried(at, Step.REPORT, unread)
     assert report not in await any_store.unreported()
     assert await any_store.unreported() == []  # telling it was given up, too
-    await LetterOffice(any_store, at.queue).discard(at.omar, report)
+    office = LetterOffice(any_store, at.queue)
+    await office.requeue(at.omar, report)
     assert await any_store.unreported() == [unread]
-    async with any_store.change() as change:
-        await burial.record_reported(change, DeadLetterId(unread), 1)
+    await office.discard(at.omar, await buried(at, Step.REPORT, unread))
     assert await any_store.unreported() == []
 
 
@@ -293,3 +292,35 @@ async def test_failed_runs_of_long_ago_are_forgotten(any_store: Store, clock: Fa
     await buried(at, Step.SHOW)
     async with any_store.read() as connection:
         assert (await connection.scalars(select(attempts.c.target))).all() == []
+
+
+async def test_a_letter_about_a_reply_that_is_taken_back_is_overtaken(any_store: Store) -> None:
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.APPROVE))
+    response = await at.response()
+    assert response is not None
+    id = await buried(at, Step.SENDING, response.id)
+    await at.actions.act(await at.request(Verb.UNDO))
+    await assert_overtaken(at, id, "")
+
+
+async def test_a_letter_about_a_reply_that_did_leave_is_overtaken(any_store: Store) -> None:
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.APPROVE))
+    response = await at.response()
+    assert response is not None
+    async with any_store.change() as change:
+        response = await change.move_response(response, Verb.SEND)
+        await change.move_response(response, Verb.LOSE)
+    id = await buried(at, Step.SENDING, response.id)
+    outcome = await at.actions.act(await at.request(Verb.MARK_SENT, at.omar, confirmed=True))
+    assert outcome.result == "done"
+    await assert_overtaken(at, id, "Marked as sent by Omar")
+
+
+async def assert_overtaken(at: Scene, id: int, line: str) -> None:
+    view = await at.store.view(at.ticket.id)
+    assert (view.given_up, standing(view)[: len(line) or None]) == ((), line)
+    letter = await at.store.dead_letter(id)
+    assert letter is not None
+    assert letter.ending is Ending.OVERTAKEN

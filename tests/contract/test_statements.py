@@ -11,7 +11,7 @@ from tests.doubles.desk import drafted, mail, received, scene
 VIEW = 12
 ACTS = {
     Verb.APPROVE: 17,  # and claim
-    Verb.UNDO: 12,
+    Verb.UNDO: 13,  # and what was given up about it
     Verb.BUMP: 10,
     Verb.SNOOZE: 12,
     Verb.REJECT: 12,

@@ -10,8 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from tests.services import free_port, need, need_file
+from tests.services import need, need_file
 
 ROOT = Path(__file__).parent.parent.parent
 
@@ -22,8 +23,11 @@ class Maildesk:
 
     process: asyncio.subprocess.Process
     data: Path
-    port: int
     address: str
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.address).port or 0
 
     @property
     def sent(self) -> list[Path]:
@@ -61,7 +65,6 @@ async def running(data: Path, port: int = 0, **more: str) -> AsyncIterator[Maild
     need("redis-server")
     need_file(ROOT / "build" / "encoder" / "manifest.json", "make setup")
     need_file(ROOT / "node_modules" / "adaptivecards", "make setup")
-    port = port or free_port()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "app.py",
@@ -74,7 +77,7 @@ async def running(data: Path, port: int = 0, **more: str) -> AsyncIterator[Maild
         stderr=asyncio.subprocess.STDOUT,
     )
     try:
-        yield Maildesk(process, data, port, await _address(process))
+        yield Maildesk(process, data, await _address(process))
     finally:
         if process.returncode is None:
             process.kill()

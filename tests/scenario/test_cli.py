@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from cli import desk_commands
+from desk.settings import SecondWriterSettings, TeamsSettings, read_settings
 from tests.doubles.command_line import command
 from tests.doubles.maildesk import ROOT
 from tests.services import need, need_file
@@ -131,6 +133,21 @@ async def test_check_has_a_row_for_each_part(tmp_path: Path, encoder: Path) -> N
     assert told["database"]["ok"] is True
     assert told["slack"] == {"name": "slack", "ok": None, "detail": "not configured"}
     assert "names in running text are not" in str(told["privacy"]["detail"])
+
+
+async def test_check_goes_on_where_the_database_is_down(tmp_path: Path) -> None:
+    settings = read_settings(
+        data=tmp_path,
+        database="postgresql+asyncpg://desk@127.0.0.1:1/desk",
+        encoder=tmp_path / "none",
+        second_writer=SecondWriterSettings(url="http://127.0.0.1:1"),
+        teams=TeamsSettings(is_local_test=True),
+    )
+    rows = {str(row["name"]): row for row in await desk_commands.check(settings)}
+    assert (rows["database"]["ok"], rows["rules"]["ok"]) == (False, True)
+    assert "did not answer" in str(rows["database"]["detail"])
+    assert rows["writer"]["detail"] == "http://127.0.0.1:1"
+    assert "local test" in str(rows["teams"]["detail"])
 
 
 async def test_a_missing_key_is_said_and_nothing_is_made_anew(tmp_path: Path) -> None:

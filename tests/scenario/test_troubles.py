@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from bot.board import Board, Route
-from desk import troubles
+from desk import burial, troubles
 from desk.errors import DeskError, Misconfigured, Permanent, Transient
+from desk.letter_office import LetterOffice
 from desk.people import Role
 from desk.places import Network
+from desk.steps import Failure, Step
 from desk.store import Store
 from mail.provider import Page
 from tests.doubles.desk import FastClock
@@ -169,3 +171,36 @@ async def test_it_is_the_same_on_both_databases(any_store: Store, clock: FastClo
     async with any_store.change() as change:
         await troubles.record_told(change, ended, 1)
     assert await any_store.trouble(box) is None
+
+
+async def test_what_a_manager_discards_is_quiet_until_it_begins_anew(scene: Scene) -> None:
+    store = scene.house.store
+    scene.wall.broken = {"bosses": Permanent("The channel is archived")}
+    with pytest.raises(Permanent):
+        await scene.look(SIGNED_OUT)
+    async with store.change() as change:
+        omar = await change.add_user("omar@lanewright.example", "Omar", Role.MANAGER)
+        why = Failure("Permanent", "The channel is archived")
+        letter = await burial.bury(change, Step.WARN, scene.house.box, why, 1)
+    assert await store.troubled() == []
+    await LetterOffice(store, scene.house.queue).discard(omar, letter)
+    scene.wall.broken.clear()
+    for trouble in (SIGNED_OUT, AWAY, SIGNED_OUT):
+        await scene.look(trouble, 3600)
+    await scene.look(None)
+    await scene.look(None, 600)
+    assert scene.wall.told == []
+    await scene.look(SIGNED_OUT)
+    assert len(scene.wall.told) == 1
+
+
+async def test_the_end_of_a_trouble_that_a_manager_discards_is_not_told(scene: Scene) -> None:
+    store = scene.house.store
+    await scene.look(SIGNED_OUT)
+    await scene.look(None)
+    async with store.change() as change:
+        await troubles.hush(change, scene.house.box)
+    await scene.look(None, 600)
+    assert len(scene.wall.told) == 1
+    await scene.look(SIGNED_OUT)
+    assert len(scene.wall.told) == 2

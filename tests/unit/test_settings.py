@@ -135,6 +135,19 @@ def test_mailboxes_can_be_given_as_json(monkeypatch: pytest.MonkeyPatch) -> None
             "[priority]\nvips = ['lindqvist.example']",
             "priority.vips: 'lindqvist.example' is no address",
         ),
+        (
+            "[[calendars]]\nname = 'a'\nhours = ['mon 09:00-10:00']\n"
+            "[[policies]]\ncalendar = 'a'\n[escalation]\nclaimed_minutes = 100000",
+            "the calendar 'a' has too few hours for what [escalation] says",
+        ),
+        (
+            f"{MAILBOX}[[policies]]\nmailbox = 'suport'",
+            "a policy is for the mailbox 'suport': there is only support",
+        ),
+        (
+            "[[policies]]\nmailbox = 'sales'",
+            "a policy is for the mailbox 'sales': there is only support",
+        ),
         ("[[policies]]\n[[policies]]", "two policies are for the mailbox ''"),
         ("[[calendars]]\nname = 'a'\n[[calendars]]\nname = 'a'", "two calendars are named 'a'"),
     ],
@@ -241,3 +254,10 @@ def test_two_mailboxes_of_one_name_are_refused(given: Path) -> None:
     given.write_text(one + one)
     with pytest.raises(Misconfigured, match="mailboxes: two are named support"):
         read_settings()
+
+
+def test_a_policy_is_for_a_mailbox_that_there_is(given: Path) -> None:
+    policy = '[[policies]]\nmailbox = "support"\nfirst_reply_minutes = { high = 5 }\n'
+    for toml in (policy, MAILBOX + policy):
+        given.write_text(toml)
+        assert list(read_settings().promises.of) == ["support"]

@@ -196,6 +196,7 @@ def test_without_policies_sla_minutes_hold_day_and_night() -> None:
 def given_policies(**more: object) -> Settings:
     return read_settings(
         calendars=[{"name": "office", "hours": ["mon-fri 09:00-17:00"]}],
+        mailboxes=[{"name": box, "address": f"{box}@x.example"} for box in ("support", "vip")],
         policies=[
             {"calendar": "office", "first_reply_minutes": {"high": 30}},
             {"mailbox": "vip", "next_reply_minutes": {"high": 5}, **more},
