@@ -72,8 +72,10 @@ class Breaker:
         self._probing = False
 
     def pause(self, seconds: float) -> None:
-        """It asked to be left alone; that is no failure."""
-        self._paused_until = self._clock.now() + timedelta(seconds=seconds)
+        """It asked to be left alone; that is no failure. Of several pauses the last to end counts:
+        calls that were under way together are told different ones."""
+        until = self._clock.now() + timedelta(seconds=seconds)
+        self._paused_until = max(until, self._paused_until or until)
         self._probing = False
 
     def dropped(self) -> None:

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 ANSWER_BYTES = 100 * 1024 * 1024
 """A longer answer is not read; a mail of 50 MB, the most that Gmail takes in, has 70 in base64."""
 
+LONGEST_PAUSE = 24 * 3600.0
+"""Seconds: whoever asks for more (or for what no clock can show) is asked again tomorrow."""
+
 CONNECTIONS = 8
 CONNECT_SECONDS = 10.0
 
@@ -54,7 +57,7 @@ class Answer:
         seconds, or a date)."""
         asked = self.headers.get("Retry-After", "").strip()
         try:
-            return max(0.0, float(asked)) if asked else 0.0
+            return _pause(float(asked)) if asked else 0.0
         except ValueError:
             pass
         try:
@@ -62,7 +65,11 @@ class Answer:
         except ValueError:
             return 0.0
         aware = until if until.tzinfo else until.replace(tzinfo=UTC)
-        return max(0.0, (aware - now).total_seconds())
+        return _pause((aware - now).total_seconds())
+
+
+def _pause(seconds: float) -> float:
+    return max(0.0, min(seconds, LONGEST_PAUSE))  # 0 when it is no number
 
 
 class Http:

@@ -16,7 +16,7 @@ import pytest
 from desk.errors import Ambiguous, DeskError, Permanent, Throttled, Transient
 from desk.ports import SystemClock
 from mail.bucket import LocalLimits
-from mail.http import Answer
+from mail.http import LONGEST_PAUSE, Answer
 from mail.quota import GMAIL, GRAPH, Pace, Patience, Quota
 from tests.doubles.desk import START, FastClock
 
@@ -120,6 +120,16 @@ async def test_others_wait_out_a_pause_that_one_was_asked_for() -> None:
     assert desk.slept == [pytest.approx(3, abs=0.1)]
 
 
+async def test_a_shorter_pause_does_not_shorten_a_longer_one() -> None:
+    desk = Desk()
+    desk.quota.breaker.pause(40)
+    desk.quota.breaker.pause(3)
+    assert desk.quota.breaker.remaining == pytest.approx(40, abs=0.1)
+    desk.clock.forward(seconds=41)
+    desk.quota.breaker.pause(3)
+    assert desk.quota.breaker.remaining == pytest.approx(3, abs=0.1)
+
+
 async def test_a_call_gives_up_when_its_budget_is_spent() -> None:
     desk = Desk(patience=Patience(tries=1000, base=10, cap=10, budget=30))
     with pytest.raises(Throttled):  # without Retry-After, which opens no breaker
@@ -218,6 +228,10 @@ async def test_the_paces_stay_below_what_the_providers_allow() -> None:
         ("-4", 0),
         ("", 0),
         ("soon", 0),
+        ("nan", 0),
+        ("1e999", LONGEST_PAUSE),
+        ("999999999999999", LONGEST_PAUSE),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", LONGEST_PAUSE),
         ("Fri, 20 Nov 2026 09:02:00 GMT", 120),
         ("Fri, 20 Nov 2026 08:00:00 GMT", 0),
     ],
