@@ -13,7 +13,7 @@ from desk.ports import Clock, SystemClock
 from mail.bearer import Token
 from mail.http import Answer, Http
 from mail.provider import Ready, at_once
-from mail.quota import Quota
+from mail.quota import OneItem, Quota
 
 Record = Mapping[str, Any]
 T = TypeVar("T")
@@ -22,6 +22,9 @@ GLOBAL = "https://graph.microsoft.com/v1.0"
 # concepts/outlook-immutable-id: the header counts for the request that it comes with
 IMMUTABLE = 'IdType="ImmutableId"'
 TOO_LARGE = {"errormessagesizeexceeded", "requestentitytoolarge"}
+FAILING = (500, 502, 504)
+"""It failed, or was too slow; 503 is an outage."""
+
 LOST = {"syncstatenotfound", "resyncrequired", "syncstateinvalid"}
 
 
@@ -77,19 +80,20 @@ class Graph:
     def owns(self, link: str) -> bool:
         return link.startswith(f"{self._account.url.rstrip('/')}/")
 
-    async def read(self, path: str, page_size: int = 0) -> Record:
+    async def read(self, path: str, page_size: int = 0, *, is_one: bool = False) -> Record:
+        """``is_one``: raises OneItem where Outlook fails, for that says nothing of the rest."""
         prefer = f"{IMMUTABLE}, odata.maxpagesize={page_size}" if page_size else IMMUTABLE
 
         async def request() -> Record:
-            return (await self._answer("GET", path, prefer=prefer)).json()
+            return (await self._answer("GET", path, prefer=prefer, is_one=is_one)).json()
 
         return await self._quota.call(1, request)
 
     async def read_raw(self, path: str, length: int) -> bytes:
-        """The first ``length`` bytes."""
+        """The first ``length`` bytes. Raises OneItem where Outlook fails."""
 
         async def request() -> bytes:
-            return (await self._answer("GET", path, length=length)).body
+            return (await self._answer("GET", path, length=length, is_one=True)).body
 
         return await self._quota.call(1, request)
 
@@ -155,6 +159,7 @@ class Graph:
         prefer: str = IMMUTABLE,
         length: int = 0,
         is_final: bool = False,
+        is_one: bool = False,
         ready: Ready = at_once,
     ) -> Answer:
         """An answer that is no error. A token that was refused is renewed once."""
@@ -175,7 +180,10 @@ class Graph:
                 break
             token = await self._account.token.renewed(token)
         if answer.status >= 300:
-            raise _failure(answer, answer.retry_after(self._clock.now()), is_final)
+            failure = _failure(answer, answer.retry_after(self._clock.now()), is_final)
+            if is_one and answer.status in FAILING and not isinstance(failure, Throttled):
+                raise OneItem(str(failure)) from failure
+            raise failure
         return answer
 
 

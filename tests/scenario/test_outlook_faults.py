@@ -176,6 +176,22 @@ async def test_a_mail_that_is_never_handed_over_does_not_block_the_mailbox(
     assert b"Open it in the mailbox itself" in reader.kept[broken.id].raw
 
 
+async def test_one_mail_that_is_never_handed_over_does_not_leave_the_mailbox_alone(
+    service: Graph, reader: Reader
+) -> None:
+    broken, *_ = fill(service, range(30))
+    service.faults.extend([Fault(f"{broken.id}/$value", 500, "ErrorInternalServerError")] * 1000)
+    failures: list[str] = []
+    for _ in range(10):
+        try:
+            await reader.read(6)
+            break
+        except Transient as error:
+            failures.append(str(error))
+    assert len(reader.kept) == 30
+    assert [one for one in failures if "left alone" in one] == []
+
+
 async def test_a_row_of_mails_that_are_never_handed_over_holds_up_no_others(
     service: Graph, reader: Reader
 ) -> None:
