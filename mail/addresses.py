@@ -19,12 +19,19 @@ TOKEN = re.compile(r'"|\\.|[(),;:<>]|[^"\\(),;:<>]+|\\', re.S)
 def addresses(text: str) -> tuple[Address, ...]:
     """Every mailbox in a From, To, Cc or Reply-To value. Groups are dissolved; one that only has
     a name keeps it and has no address."""
-    found = [one for one in _Scan(text[:MAX_LENGTH]).read() if one.name or one.address]
+    return read_addresses(text)[0]
+
+
+def read_addresses(text: str) -> tuple[tuple[Address, ...], bool]:
+    """The same, and whether there are more than are read."""
+    scan = _Scan(text[:MAX_LENGTH])
+    found = [one for one in scan.read() if one.name or one.address]
     if not any(one.address for one in found) and "=?" in text:
         # some senders encode the whole field instead of the name
         whole = _Scan(visible(decoded(text[:MAX_LENGTH]))).read()
         found = [one for one in whole if one.address] or found
-    return tuple(dict.fromkeys(found[:MAX_ADDRESSES]))
+    is_cut = scan.has_more or "@" in text[MAX_LENGTH:]
+    return tuple(dict.fromkeys(found[:MAX_ADDRESSES])), is_cut
 
 
 @dataclass(slots=True)
@@ -36,6 +43,7 @@ class _Scan:
     comment: list[str] = field(default_factory=list)
     angle: str | None = None
     is_unclosed: bool = False
+    has_more: bool = False
     found: list[Address] = field(default_factory=list)
 
     def read(self) -> list[Address]:
@@ -43,6 +51,7 @@ class _Scan:
         index = 0
         while index < len(tokens) and len(self.found) < MAX_ADDRESSES:
             index = self._step(tokens, index)
+        self.has_more = any("@" in token for token in tokens[index:])
         self._finish()
         return self.found
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from desk.email import Address, Kind, ParsedEmail
-from mail.addresses import addresses
+from mail.addresses import read_addresses
 from mail.body import Body
 from mail.bounce import bounce_of
 from mail.charset import clean, decode
@@ -97,9 +97,9 @@ def _parse(raw: bytes, depth: int) -> ParsedEmail:
         in_reply_to=next(iter(message_ids(headers.source("in-reply-to"))), ""),
         references=message_ids(" ".join(headers.all("references"))),
         sender=_sender(headers, limits),
-        to=_every(headers, "to"),
-        cc=_every(headers, "cc"),
-        reply_to=_every(headers, "reply-to"),
+        to=_every(headers, "to", limits),
+        cc=_every(headers, "cc", limits),
+        reply_to=_every(headers, "reply-to", limits),
         subject=headers.text("subject"),
         date=_date(headers, limits),
         text=plain,
@@ -132,15 +132,18 @@ def _message_id(headers: Headers, raw: bytes, limits: Limits) -> str:
 
 def _sender(headers: Headers, limits: Limits) -> Address:
     for name in ("from", "sender"):
-        found = [one for one in _every(headers, name) if one.address]
+        found = [one for one in _every(headers, name, limits) if one.address]
         if found:
             return found[0]
     limits.note("The mail names no usable sender.")
-    return next(iter(_every(headers, "from")), Address("", ""))
+    return next(iter(_every(headers, "from", limits)), Address("", ""))
 
 
-def _every(headers: Headers, name: str) -> tuple[Address, ...]:
-    return tuple(dict.fromkeys(one for text in headers.all(name) for one in addresses(text)))
+def _every(headers: Headers, name: str, limits: Limits) -> tuple[Address, ...]:
+    read = [read_addresses(text) for text in headers.all(name)]
+    if any(is_cut for _, is_cut in read):
+        limits.cut(f"The list of addresses in {name.title()} is too long and was cut.")
+    return tuple(dict.fromkeys(one for found, _ in read for one in found))
 
 
 def _date(headers: Headers, limits: Limits) -> datetime | None:
