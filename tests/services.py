@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 PLACES = ("/usr/sbin", "/usr/lib/postgresql/15/bin", "/usr/lib/postgresql/16/bin")
+_given: set[int] = set()
 
 
 def find(program: str) -> str | None:
@@ -40,6 +41,11 @@ def absent(reason: str) -> None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Never one that this process was given before: it may not listen there yet."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if port not in _given:
+            _given.add(port)
+            return port
