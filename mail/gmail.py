@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import Any
 
 from desk.errors import DeskError, Transient
+from mail.gmail_answered import AnsweredThreads
 from mail.gmail_api import GmailApi, Gone
 from mail.gmail_checkpoint import Checkpoint
 from mail.gmail_history import Found, after, before, named
@@ -58,6 +59,7 @@ class GmailProvider:
         self._listed: tuple[Checkpoint | None, list[Found]] = (None, [])
         self._failing: dict[str, int] = {}  # by mail: how often another was read since
         self._sent = SentMail(api)
+        self._answered = AnsweredThreads(api)
 
     async def __aenter__(self) -> GmailProvider:
         return self
@@ -100,10 +102,13 @@ class GmailProvider:
         found = await self._in_order(known)
         start = after(found, known.after)
         arrivals, count = await self._read(found[start : start + limit], known.floor)
+        if known.listing == "inbox":  # the history was read first, so ``seen`` is when we came
+            arrivals = await self._answered.told(arrivals, known.since, known.seen)
         if start + count < len(found):
             last = found[start + count - 1].id if count else known.after
             return Page(arrivals, replace(known, after=last).text(), more=True)
         self._listed = (None, [])
+        self._answered.forget()
         self._heard = known.history
         return Page(arrivals, replace(known, after="", listing="").text(), more=False)
 
@@ -113,22 +118,12 @@ class GmailProvider:
         if self._listed[0] != key:
             # Gmail takes seconds since 1970 as a date: https://developers.google.com/gmail/api/guides/filtering
             since = int(known.since.timestamp())
-            wanted = [("maxResults", "500"), ("q", f"after:{since}")]
+            wanted = [("q", f"after:{since}")]
             if known.listing == "inbox":
                 wanted.append(("labelIds", "INBOX"))
-            self._listed = (key, [Found(id) for id in reversed(await self._ids(wanted))])
+            ids = {str(one["id"]): None async for one in self._api.all_listed(wanted)}
+            self._listed = (key, [Found(id) for id in reversed(ids)])  # newest came first
         return self._listed[1]
-
-    async def _ids(self, wanted: Sequence[tuple[str, str]]) -> list[str]:
-        """Newest first, each once, for a page may repeat what the one before had."""
-        ids: dict[str, None] = {}
-        page = ""
-        while True:
-            listed = await self._api.listed(wanted, page)
-            ids |= dict.fromkeys(str(one["id"]) for one in listed.get("messages", ()))
-            page = str(listed.get("nextPageToken", ""))
-            if not page:
-                return list(ids)
 
     async def _follow(self, known: Checkpoint, limit: int) -> Page:
         now = self._api.clock.now()

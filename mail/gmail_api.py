@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
@@ -24,7 +24,7 @@ from mail.provider import Ready, at_once
 from mail.quota import OneItem, Quota
 
 GOOGLE_API = "https://gmail.googleapis.com"
-GET, LIST, HISTORY, PROFILE, SEND = 5, 5, 2, 1, 100
+GET, LIST, HISTORY, PROFILE, THREAD, SEND = 5, 5, 2, 1, 10, 100
 
 MEGABYTE = 1024 * 1024
 JSON_BYTES = 4 * MEGABYTE
@@ -76,6 +76,24 @@ class GmailApi:
         named = [("metadataHeaders", name) for name in headers]
         asked = [("format", format), *named]
         return await self._get(GET, f"messages/{id}", asked, is_one=True)
+
+    async def thread(self, id: str, *headers: str) -> dict[str, Any]:
+        """Its ``messages``, each with these headers. Raises as ``message`` does."""
+        named = [("metadataHeaders", name) for name in headers]
+        return await self._get(
+            THREAD, f"threads/{id}", [("format", "metadata"), *named], is_one=True
+        )
+
+    async def all_listed(self, parameters: Parameters) -> AsyncIterator[dict[str, Any]]:
+        """Of every page. A page may repeat what the one before had."""
+        page = ""
+        while True:
+            listed = await self.listed([*parameters, ("maxResults", "500")], page)
+            for one in listed.get("messages", ()):
+                yield one
+            page = str(listed.get("nextPageToken", ""))
+            if not page:
+                return
 
     async def listed(self, parameters: Parameters, page: str = "") -> dict[str, Any]:
         """A page of messages, newest first: ``messages`` (id, threadId), ``nextPageToken``."""

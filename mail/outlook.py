@@ -19,7 +19,8 @@ from urllib.parse import quote
 from desk.errors import DeskError, Misconfigured, Transient
 from desk.ports import Clock, SystemClock
 from mail.graph import Gone, Graph, SyncLost
-from mail.outlook_place import Place, Spot, Waiting, moment, read_place, stamp
+from mail.outlook_answered import told
+from mail.outlook_place import INBOX, SENT, Place, Spot, Waiting, moment, read_place, stamp
 from mail.outlook_sending import LOOKS, Outbox
 from mail.provider import (
     MAIL_BYTES,
@@ -36,7 +37,6 @@ from mail.quota import GRAPH
 
 log = logging.getLogger(__name__)
 
-INBOX, SENT = "inbox", "sentitems"
 SELECT = "id,receivedDateTime,conversationId,isDraft"
 FIRST = "/mailFolders/{folder}/messages/delta?changeType=created&$select=" + SELECT
 SOME = 50
@@ -86,6 +86,8 @@ class OutlookProvider:
             try:
                 spot = await self._filled(folder, spot, limit)
                 found, spot = await self._handed_over(folder, spot, limit - len(arrivals))
+                if folder == INBOX:
+                    found = await told(self._graph, folder, found, place.connected)
             except DeskError:
                 if not arrivals:
                     raise
@@ -184,7 +186,9 @@ class OutlookProvider:
 
     # -- mails
 
-    async def _handed_over(self, folder: str, spot: Spot, room: int) -> tuple[list[Arrival], Spot]:
+    async def _handed_over(
+        self, folder: str, spot: Spot, room: int
+    ) -> tuple[Sequence[Arrival], Spot]:
         """The first ``room`` mails that wait, fewer when they are heavy or one cannot be read. What
         could not be read before comes last: it holds up no other."""
         waiting = sorted(spot.rest, key=lambda mail: mail.id in self._failing)

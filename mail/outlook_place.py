@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+INBOX, SENT = "inbox", "sentitems"
+
 OVERLAP = timedelta(days=30)
 """When Graph forgot our place, mails this much older than the last complete round come again."""
 
@@ -44,6 +46,12 @@ class Place:
 
     mailbox: str
     folders: Mapping[str, Spot] = field(default_factory=dict)
+
+    @property
+    def connected(self) -> datetime:
+        """Sent mail counts from then on. Where the place was forgotten it is later, and so is
+        whatever of the inbox comes again."""
+        return moment(self.folders[SENT].since)
 
     def moved(self, folder: str, spot: Spot) -> Place:
         return replace(self, folders={**self.folders, folder: spot})

@@ -1,9 +1,11 @@
-"""What every kind of mailbox does the same: a Maildir, Dovecot with SMTP, and Outlook on a strict
-loopback Graph."""
+"""What every kind of mailbox does the same: a Maildir, Dovecot with SMTP, Gmail's emulator, and
+Outlook on a strict loopback Graph."""
 
 from __future__ import annotations
 
 import asyncio
+import imaplib
+import os
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -34,6 +36,7 @@ class Mailbox:
     provider: Provider
     deliver: Callable[[bytes], object]
     reopen: Callable[[], AbstractAsyncContextManager[Provider]]
+    past: Callable[[int, bool], object]  # a mail of an hour ago, which somebody may have answered
 
 
 @asynccontextmanager
@@ -41,7 +44,13 @@ async def maildir_box(root: Path) -> AsyncIterator[Mailbox]:
     for folder in ("tmp", "new", "cur"):
         (root / folder).mkdir(parents=True)
     async with MaildirProvider(root, poll=0.1) as provider:
-        yield Mailbox(provider, lambda raw: deliver(root, raw), lambda: MaildirProvider(root))
+
+        def past(number: int, is_answered: bool) -> None:
+            path = root / "cur" / f"{number}.host:2,{'RS' if is_answered else 'S'}"
+            path.write_bytes(mail(number))
+            os.utime(path, (time.time() - 3600,) * 2)
+
+        yield Mailbox(provider, lambda raw: deliver(root, raw), lambda: MaildirProvider(root), past)
 
 
 @asynccontextmanager
@@ -52,21 +61,43 @@ async def imap_box(idle: bool) -> AsyncIterator[Mailbox]:
         )
         async with smtpd() as outgoing:
             sender = SmtpSender("127.0.0.1", outgoing.port, tls="none", timeout=5)
+
+            def past(number: int, is_answered: bool) -> None:
+                with imaplib.IMAP4("127.0.0.1", server.imap) as other:
+                    other.login("alice", PASSWORD)
+                    flags = "(\\Answered \\Seen)" if is_answered else "(\\Seen)"
+                    other.append(
+                        "INBOX", flags, imaplib.Time2Internaldate(time.time() - 3600), mail(number)
+                    )
+
             async with ImapProvider(account, sender) as provider:
-                yield Mailbox(provider, server.deliver, lambda: ImapProvider(account, sender))
+                yield Mailbox(provider, server.deliver, lambda: ImapProvider(account, sender), past)
 
 
 @asynccontextmanager
 async def outlook_box() -> AsyncIterator[Mailbox]:
     async with graph() as service, service.opened() as provider:
-        yield Mailbox(provider, service.box.deliver, service.opened)
+
+        def past(number: int, is_answered: bool) -> None:
+            message = service.box.deliver(mail(number), age=timedelta(hours=1))
+            if is_answered:
+                service.box.act(message, 102)
+
+        yield Mailbox(provider, service.box.deliver, service.opened, past)
 
 
 @asynccontextmanager
 async def gmail_box(emulator: str) -> AsyncIterator[Mailbox]:
     """Gmail's emulator, behind a proxy that knows what it does not."""
     async with gmail_account(emulator) as google, gmail_provider(google) as provider:
-        yield Mailbox(provider, google.deliver, lambda: gmail_provider(google))
+
+        def past(number: int, is_answered: bool) -> None:
+            google.deliver(mail(number), "INBOX", at=time.time() - 3600)
+            if is_answered:
+                answer = mail(100 + number, CUSTOMER, f"<{number}@example.org>")
+                google.deliver(answer, "SENT", at=time.time() - 1800)
+
+        yield Mailbox(provider, google.deliver, lambda: gmail_provider(google), past)
 
 
 @pytest.fixture(params=["maildir", "imap", "imap without IDLE", "gmail", "outlook"])
@@ -85,9 +116,10 @@ async def mailbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
             yield box
 
 
-def mail(number: int, to: str = "alice@example.org") -> bytes:
+def mail(number: int, to: str = "alice@example.org", answers: str = "") -> bytes:
     lines = [
         f"Message-ID: <{number}@example.org>",
+        *([f"In-Reply-To: {answers}"] if answers else []),
         "From: customer@example.org",
         f"To: {to}",
         f"Subject: mail {number}",
@@ -256,6 +288,19 @@ async def test_what_was_sent_before_the_mailbox_was_connected_does_not_come(
         await provider.send(mail(8, CUSTOMER), "alice@example.org", [CUSTOMER])
         [sent] = (await provider.fetch(checkpoint)).arrivals
         assert (sent.is_sent, numbers([sent])) == (True, [8])
+
+
+async def test_what_was_answered_before_the_mailbox_was_connected_is_told(
+    mailbox: Mailbox,
+) -> None:
+    for number in range(4):
+        mailbox.past(number, number in (1, 2))
+    mailbox.deliver(mail(4))
+    async with mailbox.reopen() as provider:
+        arrivals, _ = await read_all(provider, "", 2)
+    told = {numbers([one])[0]: one.is_answered for one in arrivals}
+    assert told == {0: False, 1: True, 2: True, 3: False, 4: False}
+    assert not any(one.is_sent for one in arrivals)
 
 
 async def test_what_may_not_leave_at_the_last_moment_does_not_leave(mailbox: Mailbox) -> None:

@@ -13,7 +13,7 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -44,7 +44,7 @@ REDIRECT = "http://127.0.0.1/"
 JSON = {"Content-Type": "application/json"}
 
 # https://developers.google.com/gmail/api/reference/quota
-UNITS = (("/send", 100), ("/history", 2), ("/profile", 1), ("/messages", 5))
+UNITS = (("/send", 100), ("/history", 2), ("/profile", 1), ("/messages", 5), ("/threads", 10))
 UNITS_A_MINUTE = 15_000
 
 _users = count()
@@ -168,7 +168,9 @@ class Google:
         if request.path.startswith("/upload/"):
             return await self.uploads.begin(request)
         if request.query.get("format") == "metadata":
-            return await self._metadata(request)
+            names = request.query.getall("metadataHeaders")
+            is_thread = "/threads/" in request.path
+            return await (self._thread if is_thread else self._metadata)(request.path, names)
         return None
 
     def _refusal(self, request: web.Request) -> Reply | None:
@@ -203,14 +205,22 @@ class Google:
         path = f"{request.path}?{urlencode([*query, ('maxResults', str(asked))])}"
         return await self.proxy.forward("GET", path, {}, b"")
 
-    async def _metadata(self, request: web.Request) -> Reply:
+    async def _thread(self, path: str, names: Sequence[str]) -> Reply:
+        reply = await self.proxy.forward("GET", f"{path}?format=minimal", {}, b"")
+        thread = json.loads(reply.body)
+        messages = []
+        for one in thread.get("messages", []):
+            place = f"{path.partition('/threads/')[0]}/messages/{one['id']}"
+            messages.append(json.loads((await self._metadata(place, names)).body))
+        return Reply.of(reply.status, {**thread, "messages": messages})
+
+    async def _metadata(self, path: str, names: Sequence[str]) -> Reply:
         """Any header that is asked for; the emulator knows the usual ones."""
-        reply = await self.proxy.forward("GET", f"{request.path}?format=raw", {}, b"")
+        reply = await self.proxy.forward("GET", f"{path}?format=raw", {}, b"")
         if reply.status != 200:
             return reply
         message = json.loads(reply.body)
         mail = message_from_bytes(base64.urlsafe_b64decode(message.pop("raw") + "=="))
-        names = request.query.getall("metadataHeaders")
         headers = [{"name": name, "value": mail[name]} for name in names if name in mail]
         return Reply.of(200, {**message, "payload": {"headers": headers}})
 

@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from aiohttp import web
@@ -27,7 +28,7 @@ from mail.http import Http
 from mail.outlook import OutlookProvider
 from mail.quota import GRAPH, Quota
 from tests.doubles.desk import FastClock
-from tests.doubles.graph_answers import cut_off, error, identified, mime_of, not_found
+from tests.doubles.graph_answers import cut_off, error, identified, mime_of, not_found, some_of
 from tests.doubles.graph_files import REQUEST_BYTES, Uploads
 from tests.doubles.graph_mailbox import Cursor, GraphMailbox, Message, shown
 from tests.doubles.microsoft import Identity
@@ -35,13 +36,14 @@ from tests.doubles.teams import served
 
 IMMUTABLE = 'IdType="ImmutableId"'
 FILTER = re.compile(r"internetMessageId eq '((?:[^']|'')*)'")
+SPAN = re.compile(r"receivedDateTime ge (\S+Z) and receivedDateTime lt (\S+Z)")
 SLOTS = 4
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass
 class Fault:
-    """One scripted misbehaviour of the next request whose "METHOD path" holds ``where``: an error
+    """One scripted misbehaviour of the next request whose "METHOD path?" holds ``where``: an error
     in its place, or (``done``) after it was carried out; ``reset`` hangs up, ``cut`` halves the
     answer."""
 
@@ -155,7 +157,7 @@ class Graph:
         return error(fault.status, fault.code, "", fault.retry_after, fault.location)
 
     def fault(self, request: web.Request) -> Fault | None:
-        place = f"{request.method} {request.path}"
+        place = f"{request.method} {request.path}?"
         fault = next((one for one in self.faults if one.where in place), None)
         if fault is not None:
             self.faults.remove(fault)
@@ -174,6 +176,8 @@ class Graph:
         return web.json_response({"id": f"folder-{name}", "totalItemCount": count})
 
     async def _delta(self, request: web.Request) -> web.Response:
+        if "$expand" in request.query:  # microsoft-graph-docs#1993
+            return error(500, "InternalServerError", "Value cannot be null.")
         cursor = self._cursor(request)
         if cursor is None:
             if self.expiry == "410":  # "a Location header … with an empty $deltatoken"
@@ -201,12 +205,15 @@ class Graph:
         return self.box.start(request.match_info["folder"], select, kind)
 
     async def _list(self, request: web.Request) -> web.Response:
-        asked = FILTER.fullmatch(request.query.get("$filter", ""))
-        if asked is None:
-            return error(400, "ErrorInvalidUrlQueryFilter", "")
         folder = request.match_info.get("folder", "")
-        found = self.box.having(asked[1].replace("''", "'"), folder)
-        return self._json(request, {"value": [shown(message) for message in found]})
+        text = request.query.get("$filter", "")
+        if asked := FILTER.fullmatch(text):
+            found = self.box.having(asked[1].replace("''", "'"), folder)
+            return self._json(request, {"value": [shown(message) for message in found]})
+        if asked := SPAN.fullmatch(text):
+            found = self.box.between(folder, *map(datetime.fromisoformat, asked.groups()))
+            return self._json(request, some_of(found, request, self.url, self.box.quirks.list_size))
+        return error(400, "ErrorInvalidUrlQueryFilter", "")
 
     async def _get(self, request: web.Request) -> web.Response:
         message = self._message(request)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from aiohttp import web
 
 from tests.doubles.graph_mailbox import Message
+
+VERB = re.compile(r"singleValueExtendedProperties\(\$filter=id eq 'Integer 0x1081'\)")
 
 
 def identified(value: Any, is_immutable: bool) -> Any:
@@ -19,6 +23,25 @@ def identified(value: Any, is_immutable: bool) -> Any:
     if isinstance(value, Mapping):
         return {name: identified(one, is_immutable) for name, one in value.items()}
     return [identified(one, is_immutable) for one in value] if isinstance(value, list) else value
+
+
+def some_of(
+    messages: Sequence[Message], request: web.Request, url: str, most: int
+) -> dict[str, Any]:
+    """A page of a list, as "List messages" and "Get singleValueLegacyExtendedProperty" show it: a
+    property that a message does not have is not there."""
+    asked = VERB.fullmatch(request.query.get("$expand", ""))
+    start, size = int(request.query.get("$skip", "0")), int(request.query.get("$top", "10"))
+    size = min(size, most or size)
+    value: list[dict[str, Any]] = []
+    for message in messages[start : start + size]:
+        said = {"id": "Integer 0x1081", "value": str(message.last_verb)}
+        has = {"singleValueExtendedProperties": [said]} if asked and message.last_verb else {}
+        value.append({"id": message, **has})
+    if start + size >= len(messages):
+        return {"value": value}
+    query = urlencode({**request.query, "$skip": str(start + size)})
+    return {"value": value, "@odata.nextLink": f"{url}{request.path}?{query}"}
 
 
 async def mime_of(request: web.Request) -> bytes | None:

@@ -37,6 +37,7 @@ class Quirks:
     own_message_ids: bool = False  # drafts get Exchange's id, until they are updated
     fixed_message_ids: bool = False  # … and updating it changes nothing
     changed_recipients: bool = False  # a draft that is addressed to somebody else
+    list_size: int = 0  # lists have several pages
     page_size: int = 0  # larger pages than were asked for: maxpagesize is a preference
 
 
@@ -57,6 +58,8 @@ class Message:
     to: list[str] = field(default_factory=list)
     cc: list[str] = field(default_factory=list)
     files: list[tuple[str, str, bytes]] = field(default_factory=list)  # added to the draft
+    last_verb: int = 0  # [MS-OXOMSG] PidTagLastVerbExecuted
+    origin: Message | None = None  # what a draft answers
 
     @property
     def size(self) -> int:
@@ -130,6 +133,11 @@ class GraphMailbox:
         message.is_read = True
         self._note(message.folder, "updated", message)
 
+    def act(self, message: Message, verb: int) -> None:
+        """A person replies (102), replies to all (103) or forwards (104) in Outlook."""
+        message.last_verb = verb
+        self._note(message.folder, "updated", message)
+
     def forget_tokens(self) -> None:
         """The cache of tokens is full, or the mailbox was moved: every round begins anew."""
         self.cursors.clear()
@@ -148,10 +156,13 @@ class GraphMailbox:
             if m.message_id == message_id and folder in ("", m.folder) and m.sent_at <= now
         ]
 
+    def between(self, folder: str, start: datetime, end: datetime) -> list[Message]:
+        return [m for m in self.messages if m.folder == folder and start <= m.received < end]
+
     def draft(self, raw: bytes, origin: Message | None = None) -> Message:
         message = self._add(raw, "drafts", datetime.now(UTC), is_draft=True)
         if origin is not None:
-            message.conversation = origin.conversation
+            message.conversation, message.origin = origin.conversation, origin
         if self.quirks.own_message_ids:
             message.message_id = f"<{secrets.token_hex(8)}@AM0PR0.eurprd01.prod.outlook.com>"
         if self.quirks.changed_recipients:
@@ -167,6 +178,8 @@ class GraphMailbox:
         whole = message.whole
         self.left.append(whole)
         self.messages.remove(message)
+        if message.origin is not None:
+            self.act(message.origin, 102)
         sent = self._add(whole, "sentitems", datetime.now(UTC))
         sent.conversation, sent.message_id = message.conversation, message.message_id
         sent.sent_at = time.monotonic() + self.quirks.sending
