@@ -11,7 +11,10 @@ from typing import Annotated
 
 import typer
 
+from cli.knowledge_app import app as kb
 from cli.mailbox_app import app as mailbox
+from cli.options import Data, IsJson
+from cli.queue_app import app as queue
 from desk.errors import DeskError
 from desk.people import Role
 from desk.settings import Settings, read_settings
@@ -22,24 +25,17 @@ cli = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-kb = typer.Typer(help="The knowledge base.", no_args_is_help=True)
-queue = typer.Typer(help="What waits, in which order, and why.", no_args_is_help=True)
-dead = typer.Typer(help="Jobs that were given up.", no_args_is_help=True)
 user = typer.Typer(help="People who work at the desk.", no_args_is_help=True)
 audit = typer.Typer(help="The audit log.", no_args_is_help=True)
 db = typer.Typer(help="The database.", no_args_is_help=True)
 cli.add_typer(kb, name="kb")
 cli.add_typer(queue, name="queue")
-queue.add_typer(dead, name="dead")
 cli.add_typer(user, name="user")
 cli.add_typer(mailbox, name="mailbox")
 cli.add_typer(audit, name="audit")
 cli.add_typer(db, name="db")
 
 Files = Annotated[list[str], typer.Argument(help="Mails (.eml); - is standard input.")]
-IsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, in input order.")]
-Data = Annotated[Path | None, typer.Option(help="The folder in which everything is stored.")]
-Reason = Annotated[str, typer.Option(help="Why, in a sentence that is kept.")]
 Port = Annotated[int | None, typer.Option(help="The port of the console.")]
 
 
@@ -139,127 +135,7 @@ def evaluate(
     output.show([asyncio.run(mails.evaluate_file(settings(data), task, file))], is_json)
 
 
-# -- the knowledge base
-
-
-@kb.command("add")
-def kb_add(paths: list[Path], is_json: IsJson = False, data: Data = None) -> None:
-    """Add or renew articles: Markdown files, or folders of them."""
-    from cli import knowledge, output
-
-    output.show([asyncio.run(knowledge.add(settings(data), paths))], is_json)
-
-
-@kb.command("search")
-def kb_search(
-    query: str,
-    k: Annotated[int, typer.Option("-k", help="How many passages.")] = 4,
-    is_json: IsJson = False,
-    data: Data = None,
-) -> None:
-    """The passages that may answer a question."""
-    from cli import knowledge, output
-
-    output.show(asyncio.run(knowledge.search(settings(data), query, k)), is_json)
-
-
-@kb.command("list")
-def kb_list(is_json: IsJson = False, data: Data = None) -> None:
-    """The articles."""
-    from cli import knowledge, output
-
-    output.show(asyncio.run(knowledge.listed(settings(data))), is_json)
-
-
-@kb.command("remove")
-def kb_remove(name: str, is_json: IsJson = False, data: Data = None) -> None:
-    """Remove an article."""
-    from cli import knowledge, output
-
-    output.show([asyncio.run(knowledge.remove(settings(data), name))], is_json)
-
-
-@kb.command("evaluate")
-def kb_evaluate(file: str, is_json: IsJson = False, data: Data = None) -> None:
-    """How often the right article is found; JSON lines with question and article."""
-    from cli import knowledge, output
-
-    output.show([asyncio.run(knowledge.evaluated(settings(data), file))], is_json)
-
-
 # -- the records
-
-
-@queue.command("list")
-def queue_list(
-    limit: Annotated[int, typer.Option(help="How many.")] = 50,
-    is_json: IsJson = False,
-    data: Data = None,
-) -> None:
-    """The tickets that wait, the next one first."""
-    from cli import desk_commands, output
-
-    output.show(asyncio.run(desk_commands.queue(settings(data), limit)), is_json)
-
-
-@queue.command("why")
-def queue_why(id: int, is_json: IsJson = False, data: Data = None) -> None:
-    """Why a ticket stands where it stands."""
-    from cli import desk_commands, output
-
-    output.show([asyncio.run(desk_commands.why(settings(data), id))], is_json)
-
-
-@dead.command("list")
-def dead_list(
-    limit: Annotated[int, typer.Option(help="How many.")] = 50,
-    is_json: IsJson = False,
-    data: Data = None,
-) -> None:
-    """Jobs that were given up, and why; the newest first."""
-    from cli import dead_commands, output
-
-    output.show(asyncio.run(dead_commands.listing(settings(data), limit)), is_json)
-
-
-@dead.command("show")
-def dead_show(id: int, is_json: IsJson = False, data: Data = None) -> None:
-    """One of them: what was tried when, and how it was closed."""
-    from cli import dead_commands, output
-
-    output.show([asyncio.run(dead_commands.one(settings(data), id))], is_json)
-
-
-@dead.command("requeue")
-def dead_requeue(
-    ids: list[int],
-    reason: Reason = "",
-    is_json: IsJson = False,
-    data: Data = None,
-) -> None:
-    """Try them again from the beginning. Exit code 1 when one was closed already."""
-    from cli import dead_commands, output
-
-    rows = asyncio.run(dead_commands.requeue(settings(data), ids, reason))
-    output.show(rows, is_json)
-    if any("error" in row for row in rows):
-        raise typer.Exit(1)
-
-
-@dead.command("discard")
-def dead_discard(
-    ids: list[int],
-    reason: Reason = "",
-    is_json: IsJson = False,
-    data: Data = None,
-) -> None:
-    """Do not try them again; their tickets say so. Exit code 1 when one was closed already."""
-    from cli import dead_commands, output
-
-    rows = asyncio.run(dead_commands.discard(settings(data), ids, reason))
-    output.show(rows, is_json)
-    if any("error" in row for row in rows):
-        raise typer.Exit(1)
 
 
 @user.command("add")

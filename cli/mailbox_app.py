@@ -11,14 +11,12 @@ from typing import Annotated, Any
 
 import typer
 
+from cli.options import Data, IsJson
 from cli.output import print_json, show
 from desk.errors import Misconfigured
 from desk.settings import Settings, read_settings
 
 app = typer.Typer(help="The mailboxes.", no_args_is_help=True)
-
-IsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, in input order.")]
-Data = Annotated[Path | None, typer.Option(help="The folder in which everything is stored.")]
 
 
 class Kind(StrEnum):

@@ -27,7 +27,8 @@ from cli.records import mailbox_settings, opened_store
 from desk import troubles
 from desk.email import Mailbox
 from desk.errors import DeskError, Misconfigured
-from desk.settings import MailboxSettings, Settings
+from desk.mailbox_settings import MailboxSettings
+from desk.settings import Settings
 from desk.store import Store
 from mail.bucket import LocalLimits
 from mail.checkup import Finding, Try, maildir_tries, tried

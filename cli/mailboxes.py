@@ -13,8 +13,9 @@ from pathlib import Path
 from desk.email import Mailbox
 from desk.errors import Misconfigured
 from desk.ids import MailboxId
+from desk.mailbox_settings import MailboxSettings, OAuthClientSettings
 from desk.ports import Limits
-from desk.settings import MailboxSettings, OAuthClientSettings, Settings
+from desk.settings import Settings
 from desk.store import Store
 from mail.gmail import GmailProvider
 from mail.gmail_api import GOOGLE_API, GmailApi

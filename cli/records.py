@@ -11,8 +11,9 @@ from pathlib import Path
 from desk.email import Mailbox
 from desk.engine import upgrade
 from desk.errors import Misconfigured
+from desk.mailbox_settings import SAMPLE, MailboxSettings
 from desk.people import Role, User
-from desk.settings import SAMPLE, MailboxSettings, Settings
+from desk.settings import Settings
 from desk.store import Store
 from desk.vault import Vault, create_key_file, open_vault
 

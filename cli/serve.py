@@ -19,9 +19,10 @@ from cli.records import SAMPLES, first_user, opened_store, register_mailboxes
 from desk import failpoints
 from desk.email import Mailbox
 from desk.ids import MailboxId
+from desk.mailbox_settings import MailboxSettings
 from desk.metrics import Metrics
 from desk.rules import Job
-from desk.settings import MailboxSettings, Settings
+from desk.settings import Settings
 from desk.steps import Step
 from desk.store import Store
 from mail.parse_pool import ParsePool

@@ -10,7 +10,7 @@ import os
 import tomllib
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
@@ -24,10 +24,10 @@ from pydantic_settings import (
 
 from desk.classification import Urgency
 from desk.errors import Misconfigured
+from desk.mailbox_settings import SAMPLE, MailboxSettings, OAuthSettings
 from desk.priority_settings import PrioritySettings
 from desk.promises import USUAL, Policies
-from desk.section import Section
-from desk.signature import Signature, faults
+from desk.section import Port, Section
 from desk.sla_settings import (
     MINUTE,
     CalendarSettings,
@@ -38,88 +38,6 @@ from desk.sla_settings import (
     require_mailboxes,
     spans,
 )
-
-SAMPLE = "support"
-"""The mailbox that there is while none is configured."""
-
-Port = Annotated[int, Field(ge=0, le=65_535)]
-"""0 lets the system choose one."""
-
-
-class SmtpSettings(Section):
-    """The server that sends a mailbox's replies."""
-
-    host: str
-    port: Port = 587
-    user: str = ""
-    password: SecretStr = SecretStr("")
-    tls: Literal["none", "starttls", "tls"] = "starttls"
-
-
-class MailboxSettings(Section):
-    """A mailbox: ``kind`` maildir needs ``folder``, kind imap needs ``host`` and ``smtp``, gmail
-    and outlook need the section ``oauth`` and a sign-in."""
-
-    name: str
-    address: str
-    kind: Literal["maildir", "imap", "gmail", "outlook"] = "maildir"
-    aliases: tuple[str, ...] = ()
-    display_name: str = ""
-    signature: str = ""
-    team: str = ""
-    folder: Path | None = None
-    host: str = ""
-    port: Port = 993
-    user: str = ""
-    password: SecretStr = SecretStr("")
-    sign_in: Literal["password", "google", "microsoft"] = "password"
-    tls: Literal["none", "starttls", "tls"] = "tls"
-    ca_file: Path | None = None
-    read_folders: tuple[str, ...] = Field(default=("INBOX",), min_length=1)
-    sent_folder: str = ""
-    save_sent: Literal["auto", "always", "never"] = "auto"
-    backfill_days: float = Field(default=14.0, ge=0)
-    connections: int = Field(default=3, ge=2)
-    api_url: str = ""
-    smtp: SmtpSettings | None = None
-
-    @field_validator("signature")
-    @classmethod
-    def _fillable(cls, value: str) -> str:
-        if wrong := faults(value):
-            raise ValueError(wrong)
-        return value
-
-    @property
-    def addresses(self) -> tuple[str, ...]:
-        """All that are ours."""
-        return (self.address, *self.aliases)
-
-    @property
-    def signed(self) -> Signature:
-        return Signature(self.signature, self.display_name or self.name, self.address, self.team)
-
-
-class OAuthClientSettings(Section):
-    """Maildesk as an application that people sign in to. Empty addresses: the service's own."""
-
-    client_id: str = ""
-    client_secret: SecretStr = SecretStr("")
-    authorize_url: str = ""
-    token_url: str = ""
-
-
-class MicrosoftClientSettings(OAuthClientSettings):
-    """``tenant`` is an id or a domain; "common" takes every organisation's accounts."""
-
-    tenant: str = "common"
-
-
-class OAuthSettings(Section):
-    """With whom mailboxes of kind gmail and outlook, and imap by ``sign_in``, are signed in."""
-
-    google: OAuthClientSettings = OAuthClientSettings()
-    microsoft: MicrosoftClientSettings = MicrosoftClientSettings()
 
 
 class SlackSettings(Section):

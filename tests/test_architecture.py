@@ -52,7 +52,14 @@ HEAVY = {
 FAST = ("desk", "mail", "bot")
 """Packages that a process imports at its start: nothing heavy at their top."""
 
-COMPOSED_LATE = {"cli/doors.py", "cli/mailbox_app.py", "cli/parts.py", "cli/records.py"}
+COMPOSED_LATE = {
+    "cli/doors.py",
+    "cli/knowledge_app.py",
+    "cli/mailbox_app.py",
+    "cli/parts.py",
+    "cli/queue_app.py",
+    "cli/records.py",
+}
 """They import a network, a checkpoint or a command's work only when it is wanted."""
 
 

@@ -13,7 +13,8 @@ from cli import desk_commands, mailbox_commands
 from cli.mailboxes import Opening, opened_mailboxes
 from desk.errors import Misconfigured
 from desk.ids import MailboxId
-from desk.settings import MailboxSettings, Settings
+from desk.mailbox_settings import MailboxSettings
+from desk.settings import Settings
 from desk.store import Store
 from mail.bucket import LocalLimits
 from mail.maildir import deliver

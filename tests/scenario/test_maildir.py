@@ -16,7 +16,8 @@ from cli.mailboxes import Opening, opened_mailbox
 from desk.email import Mailbox
 from desk.errors import Misconfigured, Transient
 from desk.ids import MailboxId
-from desk.settings import MailboxSettings, Settings
+from desk.mailbox_settings import MailboxSettings
+from desk.settings import Settings
 from desk.store import Store
 from mail.bucket import LocalLimits
 from mail.maildir import MaildirProvider, deliver

@@ -11,8 +11,8 @@ import pytest
 from pydantic import ValidationError
 
 from desk.email import Address, ParsedEmail
+from desk.mailbox_settings import MailboxSettings
 from desk.response import Envelope
-from desk.settings import MailboxSettings
 from desk.signature import Signature, faults, signed, taken_back, unsigned
 from mail.compose import compose
 
