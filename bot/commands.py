@@ -23,6 +23,7 @@ from desk.priority import earlier, explained
 from desk.standing import standing, when
 from desk.store import Store
 from desk.ticket_view import TicketView
+from desk.troubles import Part
 
 HELP = (
     ("help", "this list"),
@@ -196,11 +197,12 @@ class Commands:
         """What is wrong with mailboxes, for those who can do something about it."""
         if user.role is Role.AGENT:
             return []
-        return [
-            f"Mailbox {mailbox.name}: {mailbox.problem}"
-            for mailbox in await self.store.mailboxes()
-            if mailbox.problem
-        ]
+        boxes = {mailbox.id: mailbox for mailbox in await self.store.mailboxes()}
+        found = [(box, box.problem) for box in boxes.values() if box.problem]
+        for one in await self.store.troubles():
+            if one.part is Part.SENDING and one.ended_at is None:
+                found.append((boxes[one.mailbox_id], f"cannot send: {one.problem}"))
+        return [f"Mailbox {box.name}: {problem}" for box, problem in found]
 
     async def _act(self, user: User, command: Command, key: str) -> Reply:
         view = await self._ticket(user, command)

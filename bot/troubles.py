@@ -1,4 +1,5 @@
-"""Telling managers that a mailbox cannot be read, or is again; serves the step ``warn``."""
+"""Telling managers that a mailbox cannot be read or sent from, or can again; serves the step
+``warn``."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from desk.people import Role
 from desk.places import Network
 from desk.standing import when
 from desk.store import Store
-from desk.troubles import Trouble
+from desk.troubles import Part, Trouble
 
 log = structlog.get_logger()
 
@@ -46,9 +47,11 @@ class Warnings:
 
     async def __call__(self, id: int) -> None:
         """Where it cannot be said is logged; when it can be said nowhere, it is tried again."""
-        trouble = await self.store.trouble(MailboxId(id))
-        if trouble is None or not trouble.is_to_be_told(self.store.clock.now()):
-            return
+        for trouble in await self.store.troubles(MailboxId(id)):
+            if trouble.is_to_be_told(self.store.clock.now()):
+                await self._warn(trouble)
+
+    async def _warn(self, trouble: Trouble) -> None:
         text = sentence(await self.store.mailbox(trouble.mailbox_id), trouble)
         targets = await self._targets()
         errors = [error for one in targets if (error := await self._tell(*one, text)) is not None]
@@ -77,8 +80,10 @@ class Warnings:
 
 def sentence(mailbox: Mailbox, trouble: Trouble) -> str:
     name = f"The mailbox {clean(mailbox.name)} ({clean(mailbox.address)})"
+    is_reading, since = trouble.part is Part.READING, when(trouble.since)
     if trouble.ended_at is not None:
-        since, end = when(trouble.since), when(trouble.ended_at)
-        return f"{name} is read again since {end}. It could not be from {since} on."
-    why = clean(clip(mailbox.problem, 300)) or "it does not say why"
-    return f"{name} cannot be read since {when(trouble.since)}: {why}"
+        works, broken = ("is read", "be") if is_reading else ("sends", "send")
+        end = when(trouble.ended_at)
+        return f"{name} {works} again since {end}. It could not {broken} from {since} on."
+    why = clean(clip(trouble.problem, 300)) or "it does not say why"
+    return f"{name} cannot {'be read' if is_reading else 'send'} since {since}: {why}"

@@ -30,6 +30,7 @@ from desk.errors import DeskError, Misconfigured
 from desk.mailbox_settings import MailboxSettings
 from desk.settings import Settings
 from desk.store import Store
+from desk.troubles import Part
 from mail.bucket import LocalLimits
 from mail.checkup import Finding, Try, maildir_tries, tried
 from mail.checkup_api import gmail_tries, outlook_tries, service_tries
@@ -131,8 +132,9 @@ async def listed(settings: Settings) -> list[Record]:
 async def _row(
     store: Store, settings: Settings, given: MailboxSettings, record: Mailbox | None
 ) -> Record:
-    """``problem`` is what the settings lack, else what intake met when it last read it."""
-    problem = record.problem if record else ""
+    """``problem`` is what the settings lack, else what intake met when it last read it, else what
+    refused the last reply."""
+    problem = (record.problem or await _sending_problem(store, record)) if record else ""
     try:
         require_described(settings, given)
     except Misconfigured as error:
@@ -145,6 +147,12 @@ async def _row(
         "is_signed_in": await _is_signed_in(store, given, record),
         "problem": problem,
     }
+
+
+async def _sending_problem(store: Store, record: Mailbox) -> str:
+    found = await store.troubles(record.id)
+    running = [one for one in found if one.part is Part.SENDING and one.ended_at is None]
+    return f"It cannot send: {running[0].problem}" if running else ""
 
 
 async def _is_signed_in(

@@ -1,4 +1,4 @@
-"""Reading what is late, what will be, what cannot be read, and who was told."""
+"""Reading what is late, what will be, what does not work, and who was told."""
 
 from __future__ import annotations
 
@@ -41,11 +41,10 @@ class Lateness(Reading):
             found = await sla_records.untold(connection)
         return [id for id in found if (Step.ALERT, id) not in dead]
 
-    async def trouble(self, id: MailboxId) -> Trouble | None:
-        """Why managers are to hear of this mailbox, if they are."""
+    async def troubles(self, id: MailboxId | None = None) -> list[Trouble]:
+        """What does not work with a mailbox, or with all of them, and what was told of it."""
         async with self.read() as connection:
-            found = await troubles.read(connection)
-        return next((one for one in found if one.mailbox_id == id), None)
+            return await troubles.read(connection, id)
 
     async def troubled(self) -> list[MailboxId]:
         """Mailboxes of which managers are still to be told, and that was not given up."""
@@ -53,7 +52,7 @@ class Lateness(Reading):
         async with self.read() as connection:
             dead = await dead_letters.given_up(connection)
             found = await troubles.read(connection)
-        ids = [one.mailbox_id for one in found if one.is_to_be_told(now)]
+        ids = dict.fromkeys(one.mailbox_id for one in found if one.is_to_be_told(now))
         return [id for id in ids if (Step.WARN, id) not in dead]
 
     async def escalation(self, id: int) -> Escalation:

@@ -12,7 +12,7 @@ import structlog
 from desk import troubles
 from desk.change import Change
 from desk.email import Mailbox, ParsedEmail
-from desk.errors import DeskError, Permanent, Transient
+from desk.errors import DeskError, Transient
 from desk.failpoints import failpoint
 from desk.handing_on import hand_on
 from desk.ids import MailboxId
@@ -70,10 +70,9 @@ class Intake:
             await hand_on(self.queue, Job(Step.INTAKE, mailbox.id, 0.0, is_urgent=False))
 
     async def _note_trouble(self, mailbox: Mailbox, error: DeskError) -> None:
-        needs_a_person = isinstance(error, Permanent)
         async with self.store.change() as change:
             await change.save_checkpoint(mailbox.id, mailbox.checkpoint, str(error) or kind(error))
-            await troubles.note(change, mailbox.id, needs_a_person=needs_a_person)
+            await troubles.note(change, mailbox.id, error)
 
     async def _read(self, arrival: Arrival) -> Mail:
         parsed = await self.parse(arrival.raw)

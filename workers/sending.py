@@ -13,10 +13,19 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 
-from desk import files
+from desk import files, troubles
 from desk.delivery import give_way
 from desk.email import Address, Mailbox
-from desk.errors import Ambiguous, Conflict, Permanent, Refused, Throttled, Transient
+from desk.errors import (
+    Ambiguous,
+    Conflict,
+    DeskError,
+    Misconfigured,
+    Permanent,
+    Refused,
+    Throttled,
+    Transient,
+)
 from desk.failpoints import failpoint
 from desk.ids import MailboxId, ResponseId
 from desk.moves import Verb
@@ -25,6 +34,7 @@ from desk.response import Response, ResponseState
 from desk.rules import looks_for_earlier
 from desk.signature import Signature
 from desk.store import Store
+from desk.troubles import Part
 from inference.sentences import MARK
 from mail.compose import compose, receiving_address
 from mail.provider import Origin, Provider
@@ -98,7 +108,7 @@ class Sending:
             await self._put_back(response, error)
             return
         except Permanent as error:  # for example an address that no mail can go to
-            await self._move(response, Verb.FAIL, {"failure": str(error)})
+            await self._fail(response, error)
             return
         await failpoint("sending.approved")
         response = await self._move(response, Verb.SEND)
@@ -120,10 +130,11 @@ class Sending:
         except Transient as error:
             await insist(partial(self._put_back, response, error))
         except Permanent as error:
-            await insist(partial(self._move, response, Verb.FAIL, {"failure": str(error)}))
+            await insist(partial(self._fail, response, error, mailbox.id))
         else:
             await failpoint("sending.handed_over")
             await insist(partial(self._sent_mail.note, response.id, response.message_id))
+            await self._end_trouble(mailbox.id)
 
     async def _lose(self, response: Response) -> None:
         """From now on it is unknown; it is looked for at once."""
@@ -160,7 +171,7 @@ class Sending:
         when, for the queue's own tries end sooner than many a server is back."""
         tries = response.tries + 1
         if tries >= MAX_TRIES:
-            await self._move(response, Verb.FAIL, {"failure": str(error)})
+            await self._fail(response, error)
             return
         asked = timedelta(seconds=error.seconds) if isinstance(error, Throttled) else self.pause
         later = self.store.clock.now() + max(asked, self.pause * 2**response.tries)
@@ -173,6 +184,22 @@ class Sending:
         if is_latest:
             await self._sent_mail.put(response)
         await self._sent_mail.show(response)
+
+    async def _fail(
+        self, response: Response, error: DeskError, refused_by: MailboxId | None = None
+    ) -> None:
+        """A person decides. Managers are told of a mailbox that does not let us send at all."""
+        async with self.store.change() as change:
+            moved = await change.move_response(response, Verb.FAIL, {"failure": str(error)})
+            if refused_by is not None and isinstance(error, Misconfigured):
+                await troubles.note(change, refused_by, error, Part.SENDING)
+        await self._sent_mail.show(moved)
+
+    async def _end_trouble(self, id: MailboxId) -> None:
+        """A reply has left. Should this be cut off, the next one says so."""
+        if any(one.part is Part.SENDING for one in await self.store.troubles(id)):
+            async with self.store.change() as change:
+                await troubles.end(change, id, Part.SENDING)
 
     async def _move(
         self, response: Response, verb: Verb, changes: Mapping[str, object] | None = None

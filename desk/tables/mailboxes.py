@@ -30,6 +30,8 @@ troubles = Table(
     "troubles",
     metadata,
     Column("mailbox_id", ForeignKey(mailboxes.c.id), primary_key=True, autoincrement=False),
+    Column("part", String(16), primary_key=True),
+    Column("problem", Text, nullable=False, default=""),
     Column("since", Instant, nullable=False),
     Column("tell_at", Instant, nullable=False),
     Column("told_at", Instant),

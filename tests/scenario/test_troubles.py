@@ -1,24 +1,29 @@
-"""A mailbox that cannot be read: managers are told once, and once that it is read again."""
+"""A mailbox that cannot be read or sent from: managers are told once, and once of the end."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from uuid import uuid4
 
 import pytest
 
 from bot.board import Board, Route
 from desk import burial, troubles
-from desk.errors import DeskError, Misconfigured, Permanent, Transient
+from desk.errors import Ambiguous, DeskError, Misconfigured, Permanent, Transient
 from desk.letter_office import LetterOffice
+from desk.moves import Verb
 from desk.people import Role
 from desk.places import Network
+from desk.response import ResponseState
 from desk.steps import Failure, Step
 from desk.store import Store
+from desk.troubles import Part
 from mail.provider import Page
 from tests.doubles.desk import FastClock
 from tests.doubles.house import House
 from tests.doubles.mailbox import ScriptedMailbox, parse_here
 from tests.scenario.test_board import Wall, board
+from tests.scenario.test_steps import FIRST
 from tests.scenario.test_steps import clock as clock
 from tests.scenario.test_steps import house as house
 from workers.intake import Intake
@@ -152,25 +157,92 @@ async def test_an_archived_channel_is_for_a_person_to_see(scene: Scene) -> None:
 async def test_it_is_the_same_on_both_databases(any_store: Store, clock: FastClock) -> None:
     async with any_store.change() as change:
         box = (await change.add_mailbox("support", "support@x.example", "maildir")).id
-        await troubles.note(change, box, needs_a_person=False)
+        await troubles.note(change, box, AWAY)
     assert await any_store.troubled() == []
     async with any_store.change() as change:
-        await troubles.note(change, box, needs_a_person=True)
+        await troubles.note(change, box, SIGNED_OUT)
+        await troubles.note(change, box, AWAY, Part.SENDING)
     assert await any_store.troubled() == [box]
-    trouble = await any_store.trouble(box)
-    assert trouble is not None
+    [reading, sending] = await any_store.troubles(box)
+    assert (reading.problem, sending.problem) == (str(SIGNED_OUT), str(AWAY))
+    assert not sending.is_to_be_told(clock.now())
     async with any_store.change() as change:
-        await troubles.record_told(change, trouble, 1)
+        await troubles.record_told(change, reading, 1)
     assert await any_store.troubled() == []
     async with any_store.change() as change:
         await troubles.end(change, box)
     clock.forward(minutes=1)
-    ended = await any_store.trouble(box)
-    assert ended is not None
-    assert (await any_store.troubled(), ended.since) == ([box], trouble.since)
+    [ended, other] = await any_store.troubles(box)
+    assert (await any_store.troubled(), ended.since) == ([box], reading.since)
+    assert other == sending
     async with any_store.change() as change:
         await troubles.record_told(change, ended, 1)
-    assert await any_store.trouble(box) is None
+    assert await any_store.troubles(box) == [sending]
+    async with any_store.change() as change:
+        await troubles.forget(change, box)
+    assert await any_store.troubles(box) == []
+
+
+REFUSED = Misconfigured("smtp.example refused the login of support: 535. Correct the password.")
+
+
+async def replied(house: House, *failures: DeskError) -> None:
+    """Somebody approves a reply, and it is handed over, or refused like this."""
+    house.mailbox.failures = list(failures)
+    if not house.mailbox.arrivals:
+        house.mailbox.arrive(FIRST)
+        await house.settle()
+    if await house.state() is ResponseState.FAILED:
+        await house.act(Verb.EDIT, uuid4().hex, text="It is repaired now, please try it again.")
+    await house.act(Verb.APPROVE, uuid4().hex)
+    await house.leave()
+
+
+async def test_a_mailbox_that_is_read_and_cannot_send_is_told_once_and_then_its_end(
+    scene: Scene,
+) -> None:
+    for _ in range(2):
+        await replied(scene.house, REFUSED)
+        assert await scene.house.state() is ResponseState.FAILED
+        await scene.look(None)
+        await scene.look(None, 600)
+    [told] = scene.wall.told
+    assert told.startswith("The mailbox support (support@lanewright.example) cannot send since")
+    assert told.endswith(str(REFUSED))
+    await replied(scene.house)
+    assert await scene.house.state() is ResponseState.SENT
+    await scene.look(None)
+    assert len(scene.wall.told) == 1, "one reply that left is not the end of it"
+    await scene.look(None, 61)
+    await scene.look(None, 61)
+    assert len(scene.wall.told) == 2
+    assert "sends again since" in scene.wall.told[1]
+
+
+@pytest.mark.parametrize(
+    "error", [Permanent("550 no such user"), Transient("450 later"), Ambiguous("the line broke")]
+)
+async def test_a_mail_that_was_refused_for_its_own_reasons_is_no_trouble_of_the_mailbox(
+    scene: Scene, error: DeskError
+) -> None:
+    await replied(scene.house, error)
+    assert await scene.house.state() is not ResponseState.SENT
+    await scene.look(None)
+    await scene.look(None, 3600)
+    assert scene.wall.told == []
+    assert await scene.house.store.troubles(scene.house.box) == []
+
+
+async def test_what_cannot_be_sent_or_read_is_told_apart(scene: Scene) -> None:
+    await replied(scene.house, REFUSED)
+    await scene.look(SIGNED_OUT)
+    assert sorted("cannot be read" in line for line in scene.wall.told) == [False, True]
+    await scene.look(None)
+    await scene.look(None, 61)
+    assert len(scene.wall.told) == 3
+    assert "is read again" in scene.wall.told[2]
+    [left] = await scene.house.store.troubles(scene.house.box)
+    assert (left.part, left.ended_at) == (Part.SENDING, None)
 
 
 async def test_what_a_manager_discards_is_quiet_until_it_begins_anew(scene: Scene) -> None:
