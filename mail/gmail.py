@@ -16,7 +16,7 @@ from random import SystemRandom
 from types import TracebackType
 from typing import Any
 
-from desk.errors import DeskError, Transient
+from desk.errors import DeskError, Throttled, Transient
 from mail.gmail_answered import AnsweredThreads
 from mail.gmail_api import GmailApi, Gone
 from mail.gmail_checkpoint import Checkpoint
@@ -58,6 +58,7 @@ class GmailProvider:
         self._heard = ""  # the history id up to which news were told
         self._listed: tuple[Checkpoint | None, list[Found]] = (None, [])
         self._failing: dict[str, int] = {}  # by mail: how often another was read since
+        self._slow: set[str] = set()  # of these, what was cut or took too long: read alone
         self._sent = SentMail(api)
         self._answered = AnsweredThreads(api)
 
@@ -165,7 +166,7 @@ class GmailProvider:
         if any(one.id in self._failing for one in found[:AT_ONCE]):
             await self._probe()
         while count < len(found) and weight < PAGE_BYTES:
-            group = found[count : count + AT_ONCE]
+            group = found[count : count + (1 if found[count].id in self._slow else AT_ONCE)]
             read = await asyncio.gather(
                 *(self._arrival(one, floor) for one in group), return_exceptions=True
             )
@@ -214,10 +215,15 @@ class GmailProvider:
             return await self._api.message(id, "minimal")
         try:
             message = await self._api.message(id, "raw")
-        except OneItem:
+        except Throttled:
+            raise
+        except Transient as error:
             self._failing.setdefault(id, 0)
+            if not isinstance(error, OneItem):
+                self._slow.add(id)
             raise
         self._failing.pop(id, None)
+        self._slow.discard(id)
         return message
 
     # Waiting

@@ -27,6 +27,10 @@ TRIES = Patience(tries=2, base=0.5, cap=2.0, budget=10.0)
 """The schedule comes again in seconds: more is not waited for while others queue for the worker."""
 
 CONNECT_SECONDS = 20.0
+SIGN_IN_SECONDS = 60.0
+"""In all: a server may say for ever that it still works on it, as Dovecot does while its own user
+database is away."""
+
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(minutes=15)
 
 
@@ -81,8 +85,21 @@ class ImapGate:
         self._refusal = _Refusal(secret, str(error), pause, self._clock.now() + pause)
 
 
-async def signed_in(account: ImapAccount, token: str) -> ImapClient:
+async def signed_in(
+    account: ImapAccount, token: str, seconds: float = SIGN_IN_SECONDS
+) -> ImapClient:
     """At once, whoever else connects. An empty token: with the password."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await _signed_in(account, token)
+    except TimeoutError as error:
+        raise Transient(
+            f"{account.host} did not let us in within {seconds:g} seconds: it is overloaded, or its"
+            " own user database does not answer."
+        ) from error
+
+
+async def _signed_in(account: ImapAccount, token: str) -> ImapClient:
     client = await ImapClient.connect(
         account.host,
         account.port,

@@ -83,7 +83,8 @@ class Seat:
     async def _hold(self, limits: Limits, taken: asyncio.Future[None]) -> None:
         try:
             async with limits.slot(self._seats.key, self._seats.count, SECONDS):
-                taken.set_result(None)
+                if not taken.done():  # whoever waited may just have given up
+                    taken.set_result(None)
                 await self._end.wait()
         except Transient as error:
             if not taken.done():

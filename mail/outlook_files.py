@@ -130,8 +130,13 @@ class Files:
 
     async def _there(self, draft: str) -> list[str]:
         """The names of its files."""
-        page = await self._graph.read(f"{_path(draft)}/attachments?$select=id,name,size")
-        return sorted(str(one.get("name", "")) for one in page.get("value", ()))
+        names: list[str] = []
+        link = f"{_path(draft)}/attachments?$select=id,name,size"
+        while link:
+            page = await self._graph.read(link)
+            names += (str(one.get("name", "")) for one in page.get("value", ()))
+            link = str(page.get("@odata.nextLink", ""))
+        return sorted(names)
 
     async def _require(self, draft: str, files: Sequence[File]) -> None:
         if await self._there(draft) != sorted(file.name for file in files):
@@ -148,8 +153,10 @@ class Upload:
         self._next: int | None = 0  # None: ask what has arrived
 
     async def finish(self) -> None:
-        while not await self._graph.paced(self._step):
-            pass
+        for _ in range(2 + 2 * len(self._data) // PART):
+            if await self._graph.paced(self._step):
+                return
+        raise Transient("Outlook asks for the same parts of a file again and again")
 
     async def _step(self) -> bool:
         """Hand over the next part; whether that was the last. After a failure it may be repeated,

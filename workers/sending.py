@@ -162,7 +162,9 @@ class Sending:
         now = self.store.clock.now()
         attached = await files.read(self.store, response)
         ending = self.signatures.get(mailbox.name, Signature())
-        mime = compose(content, email.parsed, sender, response.message_id, now, attached, ending)
+        mime = await asyncio.to_thread(  # base64 of large files takes a while
+            compose, content, email.parsed, sender, response.message_id, now, attached, ending
+        )
         origin = Origin(email.key, email.thread)
         return mailbox, Letter(mime, sender.address, origin)
 

@@ -61,6 +61,8 @@ class Uploads:
     renames: bool = False
     ends_after: int = 0
     loses_end: bool = False
+    forgets: bool = False  # what arrives at a session
+    list_size: int = 0  # lists of files have several pages
     sessions: dict[str, Session] = field(default_factory=dict)
     begun: int = 0
     spans: list[str] = field(default_factory=list)
@@ -90,7 +92,10 @@ class Uploads:
             return not_found()
         # the size that is told includes what Exchange adds
         shown = [{"id": n, "name": n, "size": len(data) + 172} for n, _, data in draft.files]
-        return web.json_response({"value": shown})
+        start = int(request.query.get("$skip", "0"))
+        end = start + (self.list_size or len(shown))
+        link = {"@odata.nextLink": f"{self.url}{request.path}?$skip={end}"}
+        return web.json_response({"value": shown[start:end], **(link if shown[end:] else {})})
 
     async def _add(self, request: web.Request) -> web.Response:
         draft = self._find(request.match_info["id"])
@@ -161,7 +166,7 @@ class Uploads:
             return error(400, "ErrorInvalidRequest", "Content-Range does not fit.")
         if start != len(session.data):
             return error(416, "ErrorInvalidRange", "You must upload bytes in a file in order.")
-        session.data += part
+        session.data += b"" if self.forgets else part
         if self.begun == 1 and len(self.spans) == self.ends_after:
             self.sessions.clear()
         if len(session.data) < session.size:

@@ -187,7 +187,8 @@ async def test_messages_that_vanish_before_they_are_read_are_passed_over(house: 
         google.delete(ids[2], ids[4], ids[9])
         rest = await provider.fetch(first.checkpoint, 20)
         assert numbers(rest) == [3, 5, 6, 7, 8]
-        assert len(google.proxy.lines(r"/messages\?")) == 1  # the list is kept between pages
+        # both lists, of the inbox and of the sent mail, are kept between pages
+        assert len(google.proxy.lines(r"/messages\?")) == 2
         google.deliver(mail(10))
         gone = google.deliver(mail(11))
         google.delete(gone)
@@ -274,6 +275,18 @@ async def test_one_mail_that_gmail_cannot_hand_over_does_not_hold_up_the_others(
             if not more:
                 break
     assert found == ["Question 0", f"(Gmail does not hand over mail {ids[1]})", "Question 2"]
+
+
+async def test_one_mail_that_is_too_slow_for_the_line_does_not_hold_up_the_others(
+    house: House,
+) -> None:
+    google = house.google
+    ids = [google.deliver(mail(number)) for number in range(3)]
+    google.proxy.faults = [Fault(rf"messages/{ids[1]}\?format=raw", deed="stall", seconds=1)]
+    async with gmail_provider(google, tries=1, seconds=0.3) as provider:
+        await house.take_in(provider)
+    taken = await house.taken_subjects()
+    assert taken == ["Question 0", f"(Gmail does not hand over mail {ids[1]})", "Question 2"]
 
 
 async def test_a_row_of_mails_that_gmail_cannot_hand_over_holds_up_no_others(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from desk.errors import Throttled, Transient
 from mail.bucket import LocalLimits
 from mail.imap_account import ImapAccount
-from mail.imap_gate import ImapGate, StillRefused
+from mail.imap_gate import ImapGate, StillRefused, signed_in
 from mail.imap_line import Line
 from mail.imap_login import LoginRefused
 from tests.doubles.desk import FastClock
@@ -111,3 +112,12 @@ async def test_a_refused_token_is_renewed_once_and_then_neither_is_asked_again(
             with pytest.raises(StillRefused):
                 await line.use(lambda client: client.noop())
         assert (server.sessions, tokens.refused) == (2, ["expired"])
+
+
+@pytest.mark.parametrize("step", ["AUTHENTICATE", "CAPABILITY"])
+async def test_a_server_that_only_says_that_it_works_on_it_is_given_up(step: str) -> None:
+    """As Dovecot does while its own user database does not answer."""
+    async with imapd() as server:
+        server.endless = step
+        with pytest.raises(Transient, match=r"within 0\.3 seconds"):
+            await asyncio.wait_for(signed_in(account(server.port), "", 0.3), 5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
@@ -151,6 +152,25 @@ async def test_uploads_that_end_again_and_again_are_tried_later_and_nothing_is_l
     with pytest.raises(Transient, match="again and again"):
         await send(provider, PLANS)
     assert (service.box.left, drafts(service)) == ([], 0)
+
+
+async def test_an_upload_that_gets_nowhere_is_given_up(
+    service: Graph, provider: OutlookProvider
+) -> None:
+    service.uploads.forgets = True
+    with pytest.raises(Transient, match="again and again"):
+        await asyncio.wait_for(send(provider, PLANS), 20)
+    assert (service.box.left, drafts(service)) == ([], 0)
+    assert len(service.uploads.spans) < 10
+
+
+async def test_files_that_are_listed_on_several_pages_are_all_seen(
+    service: Graph, provider: OutlookProvider
+) -> None:
+    service.uploads.list_size = 1
+    await send(provider, PLANS, TERMS)
+    [left] = service.box.left
+    assert files_of(left) == names(BOTH)
 
 
 async def test_a_draft_that_keeps_other_files_than_were_approved_is_not_sent(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from mail.html import html_to_text
+from mail.html_tame import is_tame
 
 
 @pytest.mark.parametrize(
@@ -50,3 +53,16 @@ from mail.html import html_to_text
 )
 def test_html_to_text(html: str, text: str) -> None:
     assert html_to_text(html) == (text, False)
+
+
+def test_long_lines_between_tags_take_linear_time() -> None:
+    lines = ("<p>" + "x" * 4_900 + "</p>") * 200
+    started = time.process_time()
+    assert is_tame(lines)
+    assert time.process_time() - started < 0.5
+
+
+def test_a_tag_of_many_attributes_is_found_behind_many_short_ones() -> None:
+    short = "<p a b c>x</p>" * 1_000
+    assert is_tame(short)
+    assert not is_tame(f"{short}<p {'a ' * 3_000}>")
