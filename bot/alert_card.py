@@ -13,7 +13,7 @@ from desk.classification import Urgency
 from desk.ids import UserId
 from desk.moves import Verb
 from desk.people import User
-from desk.sla import BREACH, WARNING, Escalation, SlaClock, place_of
+from desk.sla.rungs import BREACH, WARNING, Escalation, SlaClock, place_of
 from desk.standing import standing, when
 from desk.ticket_view import TicketView
 

@@ -20,8 +20,8 @@ from desk.failpoints import failpoint
 from desk.ids import TicketId
 from desk.people import Role, User
 from desk.places import Network
-from desk.sla import AGAIN, BREACH, WARNING, Escalation, SlaClock, place_of
-from desk.sla_records import Alert
+from desk.sla.records import Alert
+from desk.sla.rungs import AGAIN, BREACH, WARNING, Escalation, SlaClock, place_of
 from desk.store import Store
 from desk.ticket import TicketState
 from desk.ticket_view import TicketView

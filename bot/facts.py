@@ -11,7 +11,7 @@ from desk.ids import UserId
 from desk.priority import parts
 from desk.response import Response, ResponseState
 from desk.signature import unsigned
-from desk.sla import SlaClock
+from desk.sla.rungs import SlaClock
 from desk.standing import when
 from desk.ticket import TicketState
 from desk.ticket_view import TicketView

@@ -8,13 +8,15 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
-from desk import access, records, sla, sla_records
+from desk import access, records
 from desk.action import ActionRequest, Desk
 from desk.change import Change
 from desk.errors import Refused
 from desk.ids import UserId
 from desk.moves import Verb
 from desk.people import User
+from desk.sla import records as sla_records
+from desk.sla import rungs
 from desk.tables.people import users
 from desk.ticket import Ticket, TicketState
 
@@ -26,7 +28,7 @@ USUAL_SNOOZE = "4h"
 async def acknowledge(desk: Desk, change: Change, request: ActionRequest, ticket: Ticket) -> None:
     """Somebody has seen the alert: it is not said again for a while."""
     told = await sla_records.loud_escalations(change.connection, [ticket.id])
-    alarm = sla.alarm_of(await sla_records.clocks_of(change.connection, [ticket.id]), told)
+    alarm = rungs.alarm_of(await sla_records.clocks_of(change.connection, [ticket.id]), told)
     if alarm is None or ticket.state in (TicketState.WAITING, TicketState.CLOSED):
         raise Refused("There is no alert to acknowledge")
     if alarm.acknowledged_by is not None:

@@ -12,7 +12,6 @@ from sqlalchemy import insert, select, update
 
 from desk import records
 from desk.classification import Classification, Urgency
-from desk.clocks import Clocks
 from desk.email import Email, Relation
 from desk.errors import Refused
 from desk.ids import EmailId, MailboxId, ResponseId, TicketId
@@ -20,6 +19,7 @@ from desk.mails import Mails, Received
 from desk.moves import RESPONSE_MOVES, TICKET_MOVES, Verb
 from desk.response import LIVE, Draft, Envelope, Response, ResponseState
 from desk.rows import inserted
+from desk.sla.clocks import Clocks
 from desk.steps import Ending, Step
 from desk.tables.jobs import dead_letters
 from desk.tables.responses import responses

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from sqlalchemy import select
 
-from desk import audit, dead_letters, ranking, sla_records, troubles
-from desk.auditor import Finding, audited
+from desk import audit, dead_letters, ranking, troubles
 from desk.ids import MailboxId, TicketId
 from desk.reading import Reading
-from desk.sla import Escalation, SlaClock
-from desk.sla_records import Alert
+from desk.sla import records as sla_records
+from desk.sla.auditor import Finding, audited
+from desk.sla.records import Alert
+from desk.sla.rungs import Escalation, SlaClock
 from desk.steps import Step
 from desk.tables.sla import escalations
 from desk.ticket import Ticket

@@ -24,7 +24,7 @@ from desk.priority import (
     vip_keys,
     with_boost,
 )
-from desk.sla import RUNGS
+from desk.sla.rungs import RUNGS
 from desk.tables.people import vips
 from desk.tables.schema import part_of, read_columns
 from desk.tables.sla import escalations

@@ -12,7 +12,7 @@ from desk import records
 from desk.engine import Turns, create_engine, translated
 from desk.errors import Permanent
 from desk.ports import Clock, SystemClock
-from desk.promises import DEFAULT, Policies
+from desk.sla.promises import DEFAULT, Policies
 from desk.vault import Vault
 
 

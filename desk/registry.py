@@ -13,7 +13,7 @@ from desk.ids import MailboxId, TicketId, UserId
 from desk.people import Role, User
 from desk.places import Network, Place
 from desk.rows import Rows
-from desk.sla import Escalation
+from desk.sla.rungs import Escalation
 from desk.tables.knowledge import knowledge_base
 from desk.tables.mailboxes import mailboxes, sign_ins
 from desk.tables.people import conversations, identities, users

@@ -17,7 +17,7 @@ from desk.errors import Conflict, Permanent
 from desk.ids import MailboxId, TicketId, UserId
 from desk.moves import Verb
 from desk.ports import Clock
-from desk.promises import DEFAULT, Policies
+from desk.sla.promises import DEFAULT, Policies
 from desk.tables.schema import read_columns
 from desk.vault import Vault
 

@@ -26,9 +26,9 @@ from desk.classification import Urgency
 from desk.errors import Misconfigured
 from desk.mailbox_settings import SAMPLE, MailboxSettings, OAuthSettings
 from desk.priority_settings import PrioritySettings
-from desk.promises import USUAL, Policies
 from desk.section import Port, Section
-from desk.sla_settings import (
+from desk.sla.promises import USUAL, Policies
+from desk.sla.settings import (
     MINUTE,
     CalendarSettings,
     EscalationSettings,

@@ -10,7 +10,7 @@ from desk.email import Email, Mailbox
 from desk.ids import UserId
 from desk.moves import Verb
 from desk.response import Response
-from desk.sla import Escalation, SlaClock
+from desk.sla.rungs import Escalation, SlaClock
 from desk.steps import DeadLetter
 from desk.ticket import Rank, Ticket
 

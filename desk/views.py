@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from desk import records, sla, sla_records
+from desk import records
 from desk.classification import Classification
 from desk.correspondence import Correspondence, read_correspondence
 from desk.dead_letters import read_of_tickets
@@ -17,7 +17,9 @@ from desk.ids import EmailId, TicketId, UserId
 from desk.moves import Verb
 from desk.records import Row
 from desk.response import Response
-from desk.sla import Escalation, SlaClock
+from desk.sla import records as sla_records
+from desk.sla import rungs
+from desk.sla.rungs import Escalation, SlaClock
 from desk.tables.audit import audit_logs
 from desk.tables.mailboxes import mailboxes
 from desk.tables.people import users
@@ -46,7 +48,7 @@ async def read_views(
     last = await _last(connection, ids)
     dead = await read_of_tickets(connection, vault, ids)
     clocks, told = await _clocks(connection, ids)
-    alarms = {id: sla.alarm_of(clocks.get(id, []), told.get(id, [])) for id in ids}
+    alarms = {id: rungs.alarm_of(clocks.get(id, []), told.get(id, [])) for id in ids}
     mentioned = _mentioned([ticket for ticket, _ in found.values()], replies, last, alarms)
     names = await _names(connection, vault, mentioned)
 
@@ -68,7 +70,7 @@ async def read_views(
             answered_at=letters.elsewhere.get(email.id),
             resends=letters.resends.count(email.id),
             bounce=_bounce(mails.get(letters.bounces.get(email.id, EmailId(0)))),
-            clock=sla.leading(clocks.get(id, [])),
+            clock=rungs.leading(clocks.get(id, [])),
             alarm=alarms[id],
         )
 

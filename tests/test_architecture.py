@@ -176,3 +176,13 @@ def test_a_savepoint_is_taken_together_with_its_audit_entries() -> None:
         if "begin_nested" in path.read_text("utf-8")
     }
     assert users == {"desk/rows.py"}
+
+
+def test_promises_and_clocks_are_computed_without_a_database() -> None:
+    """Each of these knows those before it, and nothing that reads or writes."""
+    pure = ("desk.errors", "desk.classification", "desk.sla.calendars", "desk.sla.rungs")
+    for number, name in enumerate(("calendars", "rungs", "promises")):
+        tree = ast.parse((ROOT / "desk" / "sla" / f"{name}.py").read_text("utf-8"))
+        own = {name for name in at_top(tree) if name.startswith("desk")}
+        assert own <= set(pure[: 2 + number]), f"{name} imports {own - set(pure)}"
+        assert not any(name.startswith("sqlalchemy") for name in at_top(tree))

@@ -1,6 +1,5 @@
-"""What all tables share. Values cross from and to rows in desk.records and
-desk.sla_records; ``LargeBinary`` columns named ``sealed`` hold JSON sealed by the vault for their
-row."""
+"""What all tables share. Values cross from and to rows in desk.records and desk.sla.records;
+``LargeBinary`` columns named ``sealed`` hold JSON sealed by the vault for their row."""
 
 from __future__ import annotations
 

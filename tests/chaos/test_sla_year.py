@@ -26,11 +26,9 @@ import pytest
 from sqlalchemy import event, func, select
 
 from bot.board import Board
-from desk import audit, sla_records
+from desk import audit
 from desk.action import ActionRequest, Result, Seen
 from desk.actions import Actions
-from desk.auditor import PATIENCE
-from desk.calendars import Calendar, read_hours
 from desk.change import Change
 from desk.classification import Urgency
 from desk.delivery import deliver
@@ -39,8 +37,11 @@ from desk.errors import Transient
 from desk.ids import EmailId, MailboxId, TicketId, UserId
 from desk.moves import Verb
 from desk.people import Role, User
-from desk.promises import Policies, Policy
 from desk.response import LIVE, Draft, Envelope, ResponseState
+from desk.sla import records as sla_records
+from desk.sla.auditor import PATIENCE
+from desk.sla.calendars import Calendar, read_hours
+from desk.sla.promises import Policies, Policy
 from desk.store import Store
 from desk.tables.sla import escalations, sla_clocks
 from desk.tables.tickets import tickets

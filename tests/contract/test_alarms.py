@@ -9,7 +9,7 @@ import pytest
 from desk.alarms import read_span
 from desk.errors import Refused
 from desk.moves import Verb
-from desk.sla import SlaClock
+from desk.sla.rungs import SlaClock
 from desk.store import Store
 from tests.doubles.desk import FastClock, Scene, overdue, scene
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 from sqlalchemy import delete
 
-from desk.auditor import Fault, Finding
 from desk.classification import Urgency
 from desk.moves import Verb
+from desk.sla.auditor import Fault, Finding
 from desk.store import Store
 from desk.tables.sla import alerts, escalations, sla_clocks
 from tests.doubles.desk import START, FastClock, Scene, mail, received, scene

@@ -9,14 +9,14 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from desk import audit
-from desk.calendars import Calendar, read_hours
 from desk.classification import Urgency
 from desk.email import Relation
 from desk.ids import EmailId, TicketId
 from desk.moves import Verb
-from desk.promises import USUAL, Policies, Policy
-from desk.sla import Escalation, Goal, SlaClock
-from desk.sla_records import clocks_of, escalation, rows
+from desk.sla.calendars import Calendar, read_hours
+from desk.sla.promises import USUAL, Policies, Policy
+from desk.sla.records import clocks_of, escalation, rows
+from desk.sla.rungs import Escalation, Goal, SlaClock
 from desk.store import Store
 from desk.tables.sla import escalations, sla_clocks
 from desk.tables.tickets import classifications

@@ -13,7 +13,7 @@ from desk.errors import Conflict, Permanent, Transient
 from desk.ids import TicketId
 from desk.moves import Verb
 from desk.rules import Job
-from desk.sla_records import clock_row
+from desk.sla.records import clock_row
 from desk.steps import Step
 from desk.store import Store
 from desk.tables.sla import sla_clocks

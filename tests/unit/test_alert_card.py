@@ -14,16 +14,16 @@ from bot.card import Card, Tone
 from bot.press import read_press
 from bot.slack import draw as slack
 from bot.slack.read_action import read_carried
-from desk import sla
 from desk.ids import UserId
 from desk.moves import Verb
 from desk.people import Role, User
-from desk.sla import Escalation, Goal, SlaClock, Terms
+from desk.sla import rungs
+from desk.sla.rungs import Escalation, Goal, SlaClock, Terms
 from desk.ticket_view import TicketView
 from tests.unit.test_adaptive import NOW, response, view
 
 ANN = User(UserId(5), "ann@lanewright.example", "Ann", Role.AGENT)
-CLOCK = sla.started(1042, 1, Goal.FIRST, Terms(timedelta(hours=1)), NOW - timedelta(minutes=65))
+CLOCK = rungs.started(1042, 1, Goal.FIRST, Terms(timedelta(hours=1)), NOW - timedelta(minutes=65))
 
 
 def told(rung: str = "breach", **more: Any) -> Escalation:
@@ -53,7 +53,7 @@ def test_its_headline_says_how_late_it_is() -> None:
     heads = [card(told(rung)).title.split(":")[0] for rung in ("soon", "breach", "again 2")]
     assert heads == ["Overdue", "Overdue", "Still overdue"]
     begun = NOW - timedelta(minutes=50)
-    soon = card(told("soon"), sla.started(1042, 1, Goal.FIRST, Terms(timedelta(hours=1)), begun))
+    soon = card(told("soon"), rungs.started(1042, 1, Goal.FIRST, Terms(timedelta(hours=1)), begun))
     assert soon.title.startswith("Due soon: ")
     assert (soon.tone, card(told("soon")).tone) == (Tone.WARNING, Tone.ALARM)
 
@@ -86,7 +86,7 @@ def test_nothing_of_the_draft_is_on_it() -> None:
 
 def test_it_changes_when_somebody_sees_it_takes_it_or_it_is_over() -> None:
     seen = told(acknowledged_by=ANN.id, acknowledged_at=NOW)
-    ended = sla.stopped(CLOCK, NOW)
+    ended = rungs.stopped(CLOCK, NOW)
     states = {
         state_of(a_view(), told(), CLOCK),
         state_of(a_view(), seen, CLOCK),

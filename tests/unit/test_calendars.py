@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from desk.calendars import (
+from desk.errors import Misconfigured
+from desk.sla.calendars import (
     DAYS,
     MIDNIGHT,
     Calendar,
@@ -19,7 +20,6 @@ from desk.calendars import (
     read_calendar,
     read_hours,
 )
-from desk.errors import Misconfigured
 
 MINUTE = timedelta(minutes=1)
 OFFICE = Calendar("Europe/Berlin", read_hours(["mon-fri 09:00-17:00"]))

@@ -26,7 +26,7 @@ from bot.commands import HELP, VERBS
 from desk.access import NEEDS
 from desk.classification import Urgency
 from desk.settings import Settings
-from desk.sla_settings import Minutes, Wait
+from desk.sla.settings import Minutes, Wait
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = ROOT / "docs"

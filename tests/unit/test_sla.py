@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desk import sla
-from desk.calendars import Calendar, read_hours
 from desk.classification import Urgency
 from desk.errors import Misconfigured
 from desk.settings import Settings, read_settings
-from desk.sla import Escalation, Goal, Pace, SlaClock, Terms
+from desk.sla import rungs
+from desk.sla.calendars import Calendar, read_hours
+from desk.sla.rungs import Escalation, Goal, Pace, SlaClock, Terms
 
 NOW = datetime(2026, 11, 16, 9, tzinfo=UTC)  # a Monday
 OFFICE = Calendar("UTC", read_hours(["mon-fri 09:00-17:00"]))
@@ -25,11 +25,11 @@ TERMS = Terms(10 * HOUR, OFFICE)
 
 
 def clock(terms: Terms = TERMS, at: datetime = NOW) -> SlaClock:
-    return sla.started(1, 1, Goal.FIRST, terms, at)
+    return rungs.started(1, 1, Goal.FIRST, terms, at)
 
 
 def come(one: SlaClock, now: datetime) -> list[tuple[str, datetime]]:
-    return [(sla.name_of(rung), at) for rung, at in sla.passed(one, now)[0]]
+    return [(rungs.name_of(rung), at) for rung, at in rungs.passed(one, now)[0]]
 
 
 def test_the_rungs_of_a_clock_lie_in_working_time() -> None:
@@ -53,74 +53,74 @@ def test_a_breach_is_said_again_and_after_many_times_less_often() -> None:
 
 
 def test_a_pause_moves_what_is_still_to_come_and_costs_nothing() -> None:
-    one = sla.paused(clock(), NOW + 4 * HOUR)
+    one = rungs.paused(clock(), NOW + 4 * HOUR)
     assert (one.next_at, one.used(NOW + 100 * HOUR)) == (None, 4 * HOUR)
-    again = sla.resumed(one, NOW + timedelta(days=1))
+    again = rungs.resumed(one, NOW + timedelta(days=1))
     assert again.next_at == NOW + timedelta(days=1) + HOUR
     assert again.left(NOW + timedelta(days=1, hours=2)) == 4 * HOUR
 
 
 def test_a_stopped_clock_says_nothing_more_and_keeps_its_due_time() -> None:
-    one = sla.stopped(clock(), NOW + HOUR)
+    one = rungs.stopped(clock(), NOW + HOUR)
     assert come(one, NOW + timedelta(days=9)) == []
     assert (one.due_at, one.ended_at) == (clock().due_at, NOW + HOUR)
 
 
 def test_once_aimed_other_terms_only_ever_make_it_earlier() -> None:
-    first = sla.aimed(clock(Terms(4 * HOUR)), TERMS)
+    first = rungs.aimed(clock(Terms(4 * HOUR)), TERMS)
     assert (first.due_at, first.is_aimed) == (clock().due_at, True)
-    assert sla.aimed(first, Terms(20 * HOUR, OFFICE)) == first
-    assert sla.aimed(first, Terms(2 * HOUR, OFFICE)).due_at == NOW + 2 * HOUR
-    asleep = sla.paused(first, NOW)
-    assert sla.aimed(asleep, Terms(20 * HOUR, OFFICE)) == asleep
-    assert sla.aimed(asleep, Terms(2 * HOUR, OFFICE)).terms.target == 2 * HOUR
-    _, late = sla.passed(clock(), NOW + timedelta(days=2))
-    assert sla.aimed(late, Terms(HOUR, OFFICE)).next_at == late.next_at
+    assert rungs.aimed(first, Terms(20 * HOUR, OFFICE)) == first
+    assert rungs.aimed(first, Terms(2 * HOUR, OFFICE)).due_at == NOW + 2 * HOUR
+    asleep = rungs.paused(first, NOW)
+    assert rungs.aimed(asleep, Terms(20 * HOUR, OFFICE)) == asleep
+    assert rungs.aimed(asleep, Terms(2 * HOUR, OFFICE)).terms.target == 2 * HOUR
+    _, late = rungs.passed(clock(), NOW + timedelta(days=2))
+    assert rungs.aimed(late, Terms(HOUR, OFFICE)).next_at == late.next_at
 
 
 def test_a_person_may_put_off_what_is_not_broken_yet() -> None:
-    aimed = sla.aimed(clock(), Terms(2 * HOUR, OFFICE))
-    assert sla.aimed(aimed, TERMS, by_hand=True) == replace(clock(), is_aimed=True)
-    assert sla.aimed(sla.paused(aimed, NOW), TERMS, by_hand=True).terms == TERMS
-    _, told = sla.passed(aimed, NOW + HOUR)
-    later = sla.aimed(told, TERMS, by_hand=True)
+    aimed = rungs.aimed(clock(), Terms(2 * HOUR, OFFICE))
+    assert rungs.aimed(aimed, TERMS, by_hand=True) == replace(clock(), is_aimed=True)
+    assert rungs.aimed(rungs.paused(aimed, NOW), TERMS, by_hand=True).terms == TERMS
+    _, told = rungs.passed(aimed, NOW + HOUR)
+    later = rungs.aimed(told, TERMS, by_hand=True)
     assert (later.rung, later.next_at, later.due_at) == (1, NOW + 8 * HOUR, clock().due_at)
-    _, late = sla.passed(aimed, NOW + 3 * HOUR)
-    assert sla.aimed(late, TERMS, by_hand=True) == late
-    assert sla.due_under(late, TERMS) == clock().due_at
+    _, late = rungs.passed(aimed, NOW + 3 * HOUR)
+    assert rungs.aimed(late, TERMS, by_hand=True) == late
+    assert rungs.due_under(late, TERMS) == clock().due_at
 
 
 def test_a_broken_promise_that_goes_on_is_said_again_after_the_usual_pause() -> None:
     now = NOW + timedelta(days=1, hours=3)
-    _, late = sla.passed(clock(), now)
-    again = sla.resumed(sla.paused(late, now), NOW + timedelta(days=2))
+    _, late = rungs.passed(clock(), now)
+    again = rungs.resumed(rungs.paused(late, now), NOW + timedelta(days=2))
     assert (again.rung, again.due_at) == (late.rung, NOW + timedelta(days=2))
     assert again.next_at == NOW + timedelta(days=2) + 15 * MINUTE
 
 
 def test_the_alarm_is_the_latest_of_a_clock_that_still_counts() -> None:
-    ended, running = sla.stopped(clock(), NOW), replace(clock(), number=2)
+    ended, running = rungs.stopped(clock(), NOW), replace(clock(), number=2)
     told = [Escalation(id, 1, "breach", number, NOW) for id, number in ((1, 2), (2, 2), (3, 1))]
-    assert sla.alarm_of([ended, running], told) == told[1]
-    assert sla.alarm_of([ended], told) is None
+    assert rungs.alarm_of([ended, running], told) == told[1]
+    assert rungs.alarm_of([ended], told) is None
 
 
 def test_the_clock_towards_a_reply_is_shown_before_the_other() -> None:
     reply, resolution = clock(), replace(clock(), number=2, goal=Goal.RESOLUTION)
-    assert sla.leading([resolution, reply]) == reply
-    assert sla.leading([resolution, sla.stopped(reply, NOW)]) == resolution
-    assert sla.leading([]) is None
+    assert rungs.leading([resolution, reply]) == reply
+    assert rungs.leading([resolution, rungs.stopped(reply, NOW)]) == resolution
+    assert rungs.leading([]) is None
 
 
 def test_only_a_breach_can_be_quieted() -> None:
     now = NOW + timedelta(days=1, hours=3)
-    assert sla.quiet(clock(), HOUR, NOW) == clock()
-    _, late = sla.passed(clock(), now)
-    assert sla.quiet(late, HOUR, now).next_at == now + HOUR
+    assert rungs.quiet(clock(), HOUR, NOW) == clock()
+    _, late = rungs.passed(clock(), now)
+    assert rungs.quiet(late, HOUR, now).next_at == now + HOUR
     saturday = NOW + timedelta(days=5)
-    assert sla.quiet_until(late, saturday).next_at == NOW + timedelta(days=7)
-    assert sla.hurried(sla.quiet_until(late, saturday), now).next_at == now + 15 * MINUTE
-    assert sla.hurried(late, now) == late
+    assert rungs.quiet_until(late, saturday).next_at == NOW + timedelta(days=7)
+    assert rungs.hurried(rungs.quiet_until(late, saturday), now).next_at == now + 15 * MINUTE
+    assert rungs.hurried(late, now) == late
 
 
 @pytest.mark.parametrize(
@@ -137,8 +137,8 @@ def test_what_people_do_quiets_a_breach_for_a_while(
     verb: str, is_claimed: bool, minutes: int
 ) -> None:
     now = NOW + timedelta(days=1, hours=3)
-    late = sla.quiet(sla.passed(clock(), now)[1], 4 * HOUR, now)
-    quieted = sla.quieted(late, verb, is_claimed, now + HOUR, now)
+    late = rungs.quiet(rungs.passed(clock(), now)[1], 4 * HOUR, now)
+    quieted = rungs.quieted(late, verb, is_claimed, now + HOUR, now)
     assert quieted.next_at == now + minutes * MINUTE
 
 
@@ -157,19 +157,19 @@ def test_the_first_rungs_come_at_their_share_of_running_time(
     found: dict[str, timedelta] = {}
     for what, after in events:
         later = at + after * MINUTE
-        rungs, one = sla.passed(one, later)
-        for rung, when in rungs:
+        come, one = rungs.passed(one, later)
+        for rung, when in come:
             since = one.terms.calendar.elapsed(at, when)
-            found[sla.name_of(rung)] = ran + since
+            found[rungs.name_of(rung)] = ran + since
         if one.running_since is not None:
             ran += OFFICE.elapsed(at, later)
         at = later
         if what == "pause" and one.running_since is not None:
-            one = sla.paused(one, at)
+            one = rungs.paused(one, at)
         elif what == "resume" and one.running_since is None:
-            one = sla.resumed(one, at)
+            one = rungs.resumed(one, at)
         elif what == "quiet":
-            one = sla.quiet(one, HOUR, at)
+            one = rungs.quiet(one, HOUR, at)
     shares = {"half": 0.5, "soon": 0.8, "breach": 1.0}
     for name, share in shares.items():
         assert (name in found) == (ran >= target * share)
@@ -178,7 +178,7 @@ def test_the_first_rungs_come_at_their_share_of_running_time(
 
 def test_a_snapshot_is_the_same_promise() -> None:
     terms = Terms(HOUR, OFFICE, Pace(MINUTE, 2 * MINUTE, 3 * MINUTE))
-    assert sla.read_terms(sla.terms_json(terms)) == terms
+    assert rungs.read_terms(rungs.terms_json(terms)) == terms
 
 
 # -- settings

@@ -1,6 +1,6 @@
 """One SLA clock inside of a write transaction: it starts, comes to its rungs and ends, and leaves
-entries of its own in the audit log, from which desk.auditor recomputes what should have been told.
-"""
+entries of its own in the audit log, from which desk.sla.auditor recomputes what should have
+been told."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy import insert, select, update
 
-from desk import sla, sla_records
 from desk.ids import TicketId
 from desk.registry import Registry
 from desk.response import ResponseState
 from desk.rows import inserted
-from desk.sla import Goal, SlaClock, Terms
+from desk.sla import records, rungs
+from desk.sla.rungs import Goal, SlaClock, Terms
 from desk.tables.responses import responses
 from desk.tables.sla import escalations, sla_clocks
 
@@ -30,21 +30,19 @@ class Clockwork(Registry):
 
     async def running_clocks(self, id: TicketId) -> list[SlaClock]:
         """Those that have not ended; some may pause."""
-        clocks = await sla_records.clocks_of(self.connection, [id])
+        clocks = await records.clocks_of(self.connection, [id])
         return [clock for clock in clocks if clock.ended_at is None]
 
     async def _start(self, id: TicketId, goal: Goal, terms: Terms, at: datetime) -> None:
-        number = 1 + len(await sla_records.clocks_of(self.connection, [id]))
-        clock = sla.started(id, number, goal, terms, at)
-        result = await self.connection.execute(
-            insert(sla_clocks).values(sla_records.clock_row(clock))
-        )
+        number = 1 + len(await records.clocks_of(self.connection, [id]))
+        clock = rungs.started(id, number, goal, terms, at)
+        result = await self.connection.execute(insert(sla_clocks).values(records.clock_row(clock)))
         clock = replace(clock, id=inserted(result))
-        said = {"goal": goal.value, "started_at": at.isoformat(), "terms": sla.terms_json(terms)}
+        said = {"goal": goal.value, "started_at": at.isoformat(), "terms": rungs.terms_json(terms)}
         self._note(clock, "start_clock", said)
 
     async def _end(self, clock: SlaClock, reason: str) -> None:
-        ended = sla.stopped(await self._caught_up(clock, reason), self.now)
+        ended = rungs.stopped(await self._caught_up(clock, reason), self.now)
         await self._save(ended, "stop_clock", reason=reason)
         await self._drop_untold(clock, reason)
 
@@ -53,7 +51,7 @@ class Clockwork(Registry):
 
     async def _catch_up(self, clock: SlaClock, moot: str = "") -> tuple[SlaClock, bool]:
         """Note the rungs that have come: the clock after them, and if somebody is to be told."""
-        come, after = sla.passed(clock, self.now)
+        come, after = rungs.passed(clock, self.now)
         if not come:
             return clock, False
         is_leaving = not moot and await self._is_leaving(TicketId(clock.ticket_id))
@@ -81,7 +79,7 @@ class Clockwork(Registry):
         )
 
     async def _escalate(self, clock: SlaClock, rung: int, due: datetime, moot: str | None) -> bool:
-        name = sla.name_of(rung)
+        name = rungs.name_of(rung)
         row = {
             "ticket_id": clock.ticket_id,
             "rung": name,
@@ -100,7 +98,7 @@ class Clockwork(Registry):
         self._note(clock, verb, detail)
 
     async def _update(self, clock: SlaClock) -> None:
-        row = sla_records.clock_row(clock)
+        row = records.clock_row(clock)
         await self.connection.execute(
             update(sla_clocks).where(sla_clocks.c.id == clock.id).values(row)
         )

@@ -7,13 +7,13 @@ from types import MappingProxyType
 
 from sqlalchemy import select, update
 
-from desk import sla, sla_records
 from desk.classification import Urgency
-from desk.clockwork import Clockwork
 from desk.ids import EmailId, TicketId
 from desk.moves import Verb
 from desk.response import Response, ResponseState
-from desk.sla import Goal, SlaClock, Terms
+from desk.sla import records, rungs
+from desk.sla.clockwork import Clockwork
+from desk.sla.rungs import Goal, SlaClock, Terms
 from desk.tables.sla import escalations, sla_clocks
 from desk.tables.tickets import classifications, emails, tickets
 from desk.ticket import Ticket, TicketState
@@ -61,12 +61,12 @@ class Clocks(Clockwork):
                 if not clock.is_aimed or by_hand:
                     await self._end(clock, "nothing is promised")
                 continue
-            aimed = sla.aimed(clock, terms, by_hand=by_hand)
+            aimed = rungs.aimed(clock, terms, by_hand=by_hand)
             if aimed != clock:
-                said = {"terms": sla.terms_json(aimed.terms), "by_hand": by_hand}
+                said = {"terms": rungs.terms_json(aimed.terms), "by_hand": by_hand}
                 await self._save(aimed, "aim_clock", **said)
             if clock.goal in REPLY:
-                due = sla.due_under(clock, terms) if by_hand else aimed.due_at or due
+                due = rungs.due_under(clock, terms) if by_hand else aimed.due_at or due
         return due
 
     async def wind_up_clocks(self, ticket: Ticket) -> None:
@@ -120,7 +120,7 @@ class Clocks(Clockwork):
     async def fire(self, id: int) -> TicketId | None:
         """Note the rungs that a clock has come to. Its ticket, when somebody is to be told; of
         several rungs only the last one is."""
-        clock = sla_records.clock(await self.row(sla_clocks, id))
+        clock = records.clock(await self.row(sla_clocks, id))
         _, is_told = await self._catch_up(clock)
         if not is_told:
             return None
@@ -140,7 +140,7 @@ class Clocks(Clockwork):
                 escalations.c.ticket_id == ticket,
                 escalations.c.acknowledged_at.is_(None),
                 escalations.c.moot.is_(None),
-                escalations.c.rung != sla.RUNGS[0],
+                escalations.c.rung != rungs.RUNGS[0],
             )
             .values(seen)
         )
@@ -154,24 +154,24 @@ class Clocks(Clockwork):
             await self._end(clock, ENDED[state])
         elif clock.running_since is not None:
             clock = await self._caught_up(clock, "answered")
-            await self._save(sla.paused(clock, self.now), "pause_clock")
+            await self._save(rungs.paused(clock, self.now), "pause_clock")
 
     async def _hear(self, clock: SlaClock) -> None:
         """The customer wrote: a clock that waited for them goes on."""
         if clock.running_since is None:
-            await self._save(sla.resumed(clock, self.now), "resume_clock")
+            await self._save(rungs.resumed(clock, self.now), "resume_clock")
             return
         await self._hurry(clock)
 
     async def _hurry(self, clock: SlaClock) -> None:
         clock = await self._caught_up(clock)
-        if (hurried := sla.hurried(clock, self.now)) != clock:
+        if (hurried := rungs.hurried(clock, self.now)) != clock:
             await self._update(hurried)
 
     async def _quiet(self, clock: SlaClock, verb: Verb, ticket: Ticket) -> None:
         clock = await self._caught_up(clock)
         is_claimed = ticket.assignee is not None
-        changed = sla.quieted(clock, verb, is_claimed, ticket.snoozed_until, self.now)
+        changed = rungs.quieted(clock, verb, is_claimed, ticket.snoozed_until, self.now)
         if changed != clock:
             await self._update(changed)
 
@@ -186,7 +186,7 @@ class Clocks(Clockwork):
 
     async def _begin_again(self, id: TicketId) -> None:
         """Our reply came back: the customer waits, on the terms they had before."""
-        clocks = await sla_records.clocks_of(self.connection, [id])
+        clocks = await records.clocks_of(self.connection, [id])
         replies = [clock for clock in clocks if clock.goal in REPLY]
         for clock in clocks:
             if clock.ended_at is None and clock.running_since is None:
@@ -195,7 +195,7 @@ class Clocks(Clockwork):
             await self._start(id, Goal.NEXT, replies[-1].terms, self.now)
 
     async def _reply_goal(self, id: TicketId) -> Goal:
-        is_first = not await sla_records.clocks_of(self.connection, [id])
+        is_first = not await records.clocks_of(self.connection, [id])
         return Goal.FIRST if is_first else Goal.NEXT
 
     async def _terms(self, ticket: Ticket, urgency: Urgency, goal: Goal) -> Terms | None:

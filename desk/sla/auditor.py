@@ -13,9 +13,9 @@ from typing import Any
 
 import orjson
 
-from desk import sla
 from desk.audit import AuditLog
-from desk.sla import Goal, SlaClock
+from desk.sla import rungs
+from desk.sla.rungs import Goal, SlaClock
 
 PATIENCE = timedelta(seconds=35)
 """A tick of the watch, and thirty seconds."""
@@ -88,9 +88,9 @@ class Case:
     def _catch_up(self, now: datetime) -> None:
         """The rungs that have come by ``now``."""
         for number, clock in self.clocks.items():
-            come, self.clocks[number] = sla.passed(clock, now)
+            come, self.clocks[number] = rungs.passed(clock, now)
             for rung, due in come:
-                self.due[number, sla.name_of(rung)] = due
+                self.due[number, rungs.name_of(rung)] = due
 
     def _act(self, verb: str, at: datetime, detail: Detail) -> None:
         """What a person did keeps a breach quiet, or lets it be heard sooner."""
@@ -100,33 +100,33 @@ class Case:
         until = datetime.fromisoformat(detail["until"]) if "until" in detail else None
         for number, clock in self.clocks.items():
             if verb in HURRYING:
-                self.clocks[number] = sla.hurried(clock, at)
+                self.clocks[number] = rungs.hurried(clock, at)
             else:
-                self.clocks[number] = sla.quieted(clock, verb, self.is_claimed, until, at)
+                self.clocks[number] = rungs.quieted(clock, verb, self.is_claimed, until, at)
 
     def start(self, number: int, at: datetime, detail: Detail) -> None:
         since = datetime.fromisoformat(detail["started_at"])
-        terms = sla.read_terms(detail["terms"])
-        self.clocks[number] = sla.started(
+        terms = rungs.read_terms(detail["terms"])
+        self.clocks[number] = rungs.started(
             self.ticket_id, number, Goal(detail["goal"]), terms, since
         )
         self.known_since[number] = at
 
     def aim(self, number: int, at: datetime, detail: Detail) -> None:
-        terms, by_hand = sla.read_terms(detail["terms"]), detail.get("by_hand", False)
-        self.clocks[number] = sla.aimed(self.clocks[number], terms, by_hand=by_hand)
+        terms, by_hand = rungs.read_terms(detail["terms"]), detail.get("by_hand", False)
+        self.clocks[number] = rungs.aimed(self.clocks[number], terms, by_hand=by_hand)
         self.known_since[number] = at
 
     def pause(self, number: int, at: datetime, detail: Detail) -> None:
         self._catch_up(at)
-        self.clocks[number] = sla.paused(self.clocks[number], at)
+        self.clocks[number] = rungs.paused(self.clocks[number], at)
 
     def resume(self, number: int, at: datetime, detail: Detail) -> None:
-        self.clocks[number] = sla.resumed(self.clocks[number], at)
+        self.clocks[number] = rungs.resumed(self.clocks[number], at)
 
     def stop(self, number: int, at: datetime, detail: Detail) -> None:
         self._catch_up(at)
-        self.clocks[number] = sla.stopped(self.clocks[number], at)
+        self.clocks[number] = rungs.stopped(self.clocks[number], at)
         self._give_up_telling(at, number)
 
     def escalate(self, number: int, at: datetime, detail: Detail) -> None:

@@ -10,11 +10,11 @@ import orjson
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from desk import sla
 from desk.ids import TicketId
 from desk.places import Network
 from desk.records import Row
-from desk.sla import Escalation, Goal, SlaClock
+from desk.sla import rungs
+from desk.sla.rungs import Escalation, Goal, SlaClock
 from desk.tables.sla import alerts, escalations, sla_clocks
 from desk.tables.tickets import tickets
 
@@ -49,7 +49,7 @@ def clock(row: Row) -> SlaClock:
         id=row["id"],
         ticket_id=row["ticket_id"],
         goal=Goal(row["goal"]),
-        terms=sla.read_terms(orjson.loads(row["terms"])),
+        terms=rungs.read_terms(orjson.loads(row["terms"])),
         spent=row["spent"] * MICROSECOND,
         **{name: row[name] for name in SAME},
     )
@@ -59,7 +59,7 @@ def clock_row(clock: SlaClock) -> dict[str, object]:
     return {
         "ticket_id": clock.ticket_id,
         "goal": clock.goal.value,
-        "terms": orjson.dumps(sla.terms_json(clock.terms)).decode(),
+        "terms": orjson.dumps(rungs.terms_json(clock.terms)).decode(),
         "spent": clock.spent // MICROSECOND,
         **{name: getattr(clock, name) for name in SAME},
     }
@@ -115,7 +115,7 @@ async def loud_escalations(
     query = select(escalations).where(
         escalations.c.ticket_id.in_(ids),
         escalations.c.moot.is_(None),
-        escalations.c.rung != sla.RUNGS[0],
+        escalations.c.rung != rungs.RUNGS[0],
     )
     return [escalation(row) for row in await rows(connection, query.order_by(escalations.c.id))]
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from desk.calendars import Calendar, calendar_json, read_calendar
+from desk.sla.calendars import Calendar, calendar_json, read_calendar
 
 SHARES = (0.5, 0.8, 1.0)
 RUNGS = ("half", "soon", "breach")

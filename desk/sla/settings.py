@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import Field, model_validator
 
-from desk.calendars import ALWAYS, Calendar, public_holidays, read_hours
 from desk.classification import Urgency
 from desk.errors import Misconfigured
-from desk.promises import Policies, Policy
 from desk.section import Section
-from desk.sla import Pace
+from desk.sla.calendars import ALWAYS, Calendar, public_holidays, read_hours
+from desk.sla.promises import Policies, Policy
+from desk.sla.rungs import Pace
 
 MINUTE = timedelta(minutes=1)
 PACE = Pace()

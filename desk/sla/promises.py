@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from types import MappingProxyType
 
-from desk.calendars import Calendar
 from desk.classification import Urgency
-from desk.sla import DAY_AND_NIGHT, Goal, Pace, Terms
+from desk.sla.calendars import Calendar
+from desk.sla.rungs import DAY_AND_NIGHT, Goal, Pace, Terms
 
 USUAL = MappingProxyType(
     {
