@@ -7,7 +7,7 @@ nowhere else.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from bot.adaptive_text import UTC_ZONE, Json, block, inert, lines, reflowed, spelled, timed
@@ -36,6 +36,7 @@ FINDINGS = {
 ENOUGH = {"title": 200, "who": 250, "fact": 250, "finding": 250, "source": 120, "line": 300}
 MOST_FINDINGS = 8
 MOST_SOURCES = 8
+ASKED = {Verb.ASSIGN: "To whom?", Verb.SNOOZE: "For how long?"}
 QUOTE_LINES = 15
 UNBROKEN = "\u00a0"  # NO-BREAK SPACE: names of facts stay on one line
 CUTS = ((1 << 30, 1 << 30), (6000, 100), (4000, 60), (2000, 40), (1000, 20), (300, 8))
@@ -211,7 +212,7 @@ def _choice(card: Card, button: Button) -> Json:
     return {
         "type": "Input.ChoiceSet",
         "id": input_id(button.verb, card.seen),
-        "label": button.label,
+        "label": ASKED.get(button.verb, button.label),
         "value": button.choices[0][0],
         "choices": [{"title": words, "value": value} for value, words in button.choices],
     }
@@ -250,26 +251,23 @@ def _unfolding(button: Button, body: list[Json], actions: list[Json]) -> Json:
     }
 
 
-def _quiet(card: Card, buttons: Iterable[Button]) -> Json:
-    """All in one: what opens may hold no button that opens something
-    (ShowCard in ShowCard is not drawn)."""
-    fields = [_input(card, button) for button in buttons if button.asks]
-    actions = [
-        _execute(
-            card,
-            button.verb,
-            button.label,
-            button.look,
-            has_input=bool(button.asks),
-            text="" if button.asks else button.text,
-        )
-        for button in buttons
+def _quiet(card: Card, buttons: Sequence[Button]) -> Json:
+    """All in one: what opens may hold no button that opens something (ShowCard in ShowCard is not
+    drawn). What takes a text stands below its field, the others above."""
+    plain = [
+        _execute(card, one.verb, one.label, one.look, has_input=False, text=one.text)
+        for one in buttons
+        if not one.asks
     ]
+    asking = [one for one in buttons if one.asks]
+    fields = [_input(card, one) for one in asking]
+    body = [*([{"type": "ActionSet", "actions": plain}] if plain else []), *fields]
+    actions = [_execute(card, one.verb, one.label, one.look) for one in asking]
     return {
         "type": "Action.ShowCard",
         "id": "open_more",
         "title": "More",
-        "card": {"type": "AdaptiveCard", "version": "1.5", "body": fields, "actions": actions},
+        "card": {"type": "AdaptiveCard", "version": "1.5", "body": body, "actions": actions},
     }
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from bot.card import Button, Look
 from bot.facts import draft_text, enclosed, is_done
 from bot.words import clean
-from desk.decisions import DISCARD
 from desk.email import Kind
 from desk.moves import Verb
 from desk.replies import AGAIN, INSTEAD, IT_LEFT
@@ -65,7 +64,7 @@ def _decisions(view: TicketView) -> tuple[Button, ...]:
         return ()
     return (
         Button(Verb.REQUEUE, "Requeue job", is_quiet=is_done(view)),
-        Button(Verb.DISCARD, "Discard job", Look.DANGER, confirm=DISCARD),
+        Button(Verb.DISCARD, "Discard job", Look.DANGER, is_quiet=True),
     )
 
 

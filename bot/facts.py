@@ -75,7 +75,7 @@ def told_clock(clock: SlaClock, now: datetime) -> str:
         return f"{promise}; it pauses while we wait for the customer"
     left = _minutes(clock.left(now))
     if left < 0:
-        return f"{promise}; late by {span(-left)}{hours}"
+        return f"{promise}; overdue by {span(-left)}{hours}"
     return f"{promise}; {span(left)} left, due {when(clock.due_at)}"
 
 

@@ -15,7 +15,6 @@ from bot.card import Button, Card, Look, Tone
 from bot.chat import Chat, looked_for
 from bot.dead import line
 from bot.ticket_card import ticket_card
-from bot.words import clean
 from desk import burial
 from desk.decisions import DISCARD
 from desk.errors import DeskError, Permanent, Transient
@@ -173,10 +172,13 @@ def _decision(letter: DeadLetter, who: str) -> str:
 def report_card(view: TicketView, letter: DeadLetter, now: datetime) -> Card:
     """What was given up and why, and the two decisions about it."""
     card = ticket_card(view, now)
+    # the status says it, unless there is more
+    facts = [fact for fact in card.facts if fact[0] != "Given up" or len(view.given_up) > 1]
     return replace(
         card,
+        facts=tuple(facts),
         title=f"Given up: {card.title}",
-        status=clean(line(letter)),
+        status=f"Dead letter {line(letter)}",
         quote="",
         below_quote="",
         draft="",

@@ -142,7 +142,8 @@ def _footer(view: TicketView) -> str:
     response = view.response
     if response is not None and draft_text(response):
         said.append(_writer(view, response))
-    said.append(f"why this order: why {view.ticket.id}")
+    if not is_done(view):
+        said.append(f"why {view.ticket.id} explains the order")
     return " · ".join(said)
 
 

@@ -150,11 +150,12 @@ def _joined(parts: Sequence[str], between: str, limit: int) -> str:
 def _actions(card: Card) -> Iterator[Block]:
     loud = [button for button in card.buttons if not button.is_quiet]
     quiet = [button for button in card.buttons if button.is_quiet]
-    if len(quiet) == 1:  # a menu of one thing is a button
-        loud, quiet = [*loud, *quiet], []
+    # a menu of one thing is a button
+    apart = len(quiet) if len(quiet) == 1 else max(0, len(quiet) - text.OVERFLOW)
+    loud, quiet = [*loud, *quiet[:apart]], quiet[apart:]
     elements = [_button(card, button) for button in loud]
     if quiet:
-        options = [{"text": label(b.label), "value": _carried(card, b)} for b in quiet[:5]]
+        options = [{"text": label(b.label), "value": _carried(card, b)} for b in quiet]
         elements.append({"type": "overflow", "action_id": "ticket.more", "options": options})
     if elements:
         yield {"type": "actions", "elements": elements}

@@ -47,19 +47,19 @@ async def alerted(office: TeamsOffice, user: TeamsUser) -> str:
 
 
 def field_of(card: object, name: str) -> Json:
-    """The menu under a button."""
+    """The menu under the button of a verb."""
     if isinstance(card, list):
         return next(filter(None, (field_of(part, name) for part in card)), {})
     if not isinstance(card, dict):
         return {}
-    if card.get("type") == "Input.ChoiceSet" and card.get("label") == name:
+    if card.get("type") == "Input.ChoiceSet" and card.get("id") == name:
         return card
     return field_of(list(card.values()), name)
 
 
 async def choose(office: TeamsOffice, user: TeamsUser, alert: str, menu: str, choice: str) -> Json:
     card = office.card(alert)
-    field = field_of(card, menu)
+    field = field_of(card, menu.lower())
     [value] = [one["value"] for one in field["choices"] if one["title"] == choice]
     return await user.press(action(card, menu), alert, **{field["id"]: value})
 

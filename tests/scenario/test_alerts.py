@@ -162,7 +162,7 @@ async def test_an_alert_says_what_a_tired_manager_needs(office: Office) -> None:
     [card] = [card for m, card in office.slack.cards.items() if m.startswith("managers")]
     assert card.title == "Overdue: Nobody in our office can log in"
     assert card.status == "Nobody has acknowledged this yet"
-    assert ("Clock", "first reply within 1 h; late by 1 min") in card.facts
+    assert ("Clock", "first reply within 1 h; overdue by 1 min") in card.facts
     assert ("Claimed by", "nobody") in card.facts
     assert labels(card) == ["Acknowledge", "Take over", "Assign", "Snooze"]
     assign = next(button for button in card.buttons if button.verb is Verb.ASSIGN)

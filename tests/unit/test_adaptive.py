@@ -277,8 +277,9 @@ def test_edit_is_prefilled_and_can_save_or_send() -> None:
 
 def test_the_instruction_for_another_draft_comes_with_that_button_alone() -> None:
     more = actions(draw(card()))["More"]["card"]
-    by_title = {action["title"]: action for action in more["actions"]}
-    (field,) = more["body"]
+    others, field = more["body"]
+    assert [action["title"] for action in more["actions"]] == ["Regenerate draft"]
+    by_title = {action["title"]: action for action in (*more["actions"], *others["actions"])}
     typed = {field["id"]: "shorter"}
     assert read_press({**by_title["Regenerate draft"]["data"], **typed}).text == "shorter"
     assert read_press({**by_title["Reject draft"]["data"], **typed}).text == ""

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.card import Card
+from bot.card import Button, Card
 from bot.commands import Reply, help_text, whole_mail
 from bot.slack.draw import draw, draw_reply, draw_text
 from bot.slack.modal import (
@@ -146,6 +146,15 @@ def test_menu_of_one_thing_is_a_button() -> None:
     drawn = draw(replace(one, buttons=(*loud, *quiet)))
     assert "overflow" not in str(drawn)
     assert "Regenerate draft" in str(drawn)
+
+
+def test_nothing_that_can_be_done_is_lost_behind_more() -> None:
+    one = card("draft")
+    verbs = (Verb.REGENERATE, Verb.DETACH, Verb.REJECT, Verb.SNOOZE, Verb.CLOSE, Verb.DISCARD)
+    quiet = tuple(Button(verb, verb.capitalize(), is_quiet=True) for verb in verbs)
+    drawn = draw(replace(one, buttons=quiet))
+    assert problems(drawn["blocks"]) == []
+    assert all(verb.capitalize() in str(drawn) for verb in verbs)
 
 
 # -- text

@@ -3,7 +3,7 @@
 
 const MARK = /\ue000(\d+)\ue001/g;
 
-export const clock = (at) => at.toLocaleTimeString([], { hour: "numeric", minute: "2-digit" });
+export const clock = (at) => at.toLocaleTimeString([], { timeStyle: "short" });
 
 /** With the day, unless that is today. */
 export function dayAndClock(at) {
