@@ -18,7 +18,7 @@ from typing import Any
 
 from desk.errors import DeskError, Throttled, Transient
 from mail.gmail_answered import AnsweredThreads
-from mail.gmail_api import GmailApi, Gone
+from mail.gmail_api import Bulky, GmailApi, Gone
 from mail.gmail_checkpoint import Checkpoint
 from mail.gmail_history import Found, after, before, named
 from mail.gmail_sent import SentMail
@@ -36,6 +36,9 @@ from mail.provider import (
 from mail.quota import OneItem
 
 AT_ONCE = 5
+GROUP_BYTES = 40 * 1024 * 1024
+"""Of the answers that come at once: whichever is longer than its share is read again, alone."""
+
 TRIES = 5
 """So many times must another mail have been read before one that cannot be read is given up."""
 
@@ -170,9 +173,11 @@ class GmailProvider:
             read = await asyncio.gather(
                 *(self._arrival(one, floor) for one in group), return_exceptions=True
             )
-            for one in read:
+            for target, one in zip(group, read, strict=True):
+                if isinstance(one, Bulky) and weight < PAGE_BYTES:
+                    one = await self._bulky(target, floor)
                 if isinstance(one, BaseException):
-                    if not count or not isinstance(one, Transient):
+                    if not count or not isinstance(one, Transient | Bulky):
                         raise one
                     return tuple(arrivals), count
                 count += 1
@@ -180,6 +185,13 @@ class GmailProvider:
                     arrivals.append(one)
                     weight += len(one.raw)
         return tuple(arrivals), count
+
+    async def _bulky(self, found: Found, floor: datetime) -> Arrival | Transient | None:
+        """One that is large, while no other is read."""
+        try:
+            return await self._arrival(found, floor, length=0)
+        except Transient as error:
+            return error
 
     async def _probe(self) -> None:
         """Whether Gmail hands over others, while there are mails that it did not."""
@@ -192,10 +204,12 @@ class GmailProvider:
                 for failing in self._failing:
                     self._failing[failing] += 1
 
-    async def _arrival(self, found: Found, floor: datetime) -> Arrival | None:
+    async def _arrival(
+        self, found: Found, floor: datetime, length: int = GROUP_BYTES // AT_ONCE
+    ) -> Arrival | None:
         """None for what is no mail to us, or is gone."""
         try:
-            message = await self._message(found.id)
+            message = await self._message(found.id, length)
         except Gone:
             return None
         now = frozenset(message.get("labelIds", ()))
@@ -208,13 +222,13 @@ class GmailProvider:
         raw = whole or never_handed_over("Gmail", found.id)
         return Arrival(found.id, raw, received, str(message.get("threadId", "")), is_sent)
 
-    async def _message(self, id: str) -> dict[str, Any]:
+    async def _message(self, id: str, length: int) -> dict[str, Any]:
         """One that Gmail fails to hand over again and again, though it knows it and hands over
         others, is shown without its text: it must not hold up those behind it."""
         if self._failing.get(id, 0) >= TRIES:
             return await self._api.message(id, "minimal")
         try:
-            message = await self._api.message(id, "raw")
+            message = await self._api.message(id, "raw", length=length)
         except Throttled:
             raise
         except Transient as error:

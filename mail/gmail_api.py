@@ -50,6 +50,10 @@ class Gone(Permanent):
     """Gmail does not have it (any more)."""
 
 
+class Bulky(Permanent):
+    """It is longer than was asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class GmailApi:
     """One mailbox. ``base`` is the API's address, ``mailbox`` is for sentences.
@@ -70,12 +74,12 @@ class GmailApi:
         """``emailAddress`` and ``historyId``, among others."""
         return await self._get(PROFILE, "profile")
 
-    async def message(self, id: str, format: str, *headers: str) -> dict[str, Any]:
-        """In format raw, minimal or metadata, then with these headers. Raises Gone, and OneItem
-        where Gmail fails."""
+    async def message(self, id: str, format: str, *headers: str, length: int = 0) -> dict[str, Any]:
+        """In format raw, minimal or metadata, then with these headers. Raises Gone, OneItem where
+        Gmail fails, and Bulky for an answer of ``length`` bytes or more."""
         named = [("metadataHeaders", name) for name in headers]
         asked = [("format", format), *named]
-        return await self._get(GET, f"messages/{id}", asked, is_one=True)
+        return await self._get(GET, f"messages/{id}", asked, is_one=True, length=length)
 
     async def thread(self, id: str, *headers: str) -> dict[str, Any]:
         """Its ``messages``, each with these headers. Raises as ``message`` does."""
@@ -167,12 +171,20 @@ class GmailApi:
         self._check(answer, is_sending=True)
 
     async def _get(
-        self, weight: float, path: str, parameters: Parameters = (), *, is_one: bool = False
+        self,
+        weight: float,
+        path: str,
+        parameters: Parameters = (),
+        *,
+        is_one: bool = False,
+        length: int = 0,
     ) -> dict[str, Any]:
         url = f"{self.base}/gmail/v1/users/me/{path}"
 
         async def found() -> dict[str, Any]:
-            answer = await self._signed("GET", url, parameters)
+            answer = await self._signed("GET", url, parameters, length=length)
+            if length and len(answer.body) >= length:
+                raise Bulky(f"{path} is long")
             if is_one and answer.status == 500:
                 raise OneItem(_said(answer))
             self._check(answer)
@@ -188,38 +200,30 @@ class GmailApi:
         headers: Mapping[str, str] = NOTHING,
         content: bytes | None = None,
         ready: Ready = at_once,
+        *,
+        length: int = 0,
     ) -> Answer:
         """With a token; with a new one where Gmail refuses it, for nothing has happened then."""
-        token = await self.token()
-        answer = await self._exchange(token, method, url, parameters, headers, content, ready)
-        if answer.status == 401:
-            token = await self.token.renewed(token)
-            answer = await self._exchange(token, method, url, parameters, headers, content, ready)
-        return answer
 
-    async def _exchange(
-        self,
-        token: str,
-        method: str,
-        url: str,
-        parameters: Parameters,
-        headers: Mapping[str, str],
-        content: bytes | None,
-        ready: Ready,
-    ) -> Answer:
-        return await self.http.request(
-            method,
-            url,
-            parameters=parameters,
-            headers={
-                "Authorization": f"Bearer {token}",
-                "Accept": "application/json",
-                **headers,
-            },
-            content=content,
-            is_final=method != "GET",
-            ready=ready,
-        )
+        async def exchanged(token: str) -> Answer:
+            return await self.http.request(
+                method,
+                url,
+                parameters=parameters,
+                headers={
+                    "Authorization": f"Bearer {token}",
+                    "Accept": "application/json",
+                    **headers,
+                },
+                content=content,
+                is_final=method != "GET",
+                ready=ready,
+                length=length,
+            )
+
+        token = await self.token()
+        answer = await exchanged(token)
+        return answer if answer.status != 401 else await exchanged(await self.token.renewed(token))
 
     def _check(self, answer: Answer, is_sending: bool = False) -> None:
         if answer.status >= 300:

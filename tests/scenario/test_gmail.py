@@ -327,6 +327,17 @@ async def test_what_the_history_names_again_and_again_comes_once_a_page(house: H
         assert numbers(await provider.fetch(page.checkpoint)) == [0, 1, 2]
 
 
+async def test_of_several_large_mails_one_is_held_at_a_time(house: House) -> None:
+    google = house.google
+    ids = [google.deliver(mail(n) + (b"x" * 10_000_000 if n in (1, 2) else b"")) for n in range(5)]
+    async with gmail_provider(google, seconds=20) as provider:
+        page = await provider.fetch("")
+    assert numbers(page) == [0, 1, 2, 3, 4]
+    assert [len(one.raw) > 10_000_000 for one in page.arrivals] == [False, True, True, False, False]
+    asked = [len(google.proxy.lines(f"messages/{id}")) for id in ids]
+    assert asked == [1, 2, 2, 1, 1]  # the large ones again, by themselves
+
+
 async def test_while_gmail_hands_over_no_mail_none_is_given_up(house: House) -> None:
     google = house.google
     for number in range(3):
