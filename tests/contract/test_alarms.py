@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import orjson
 import pytest
 
 from desk.alarms import read_span
+from desk.classification import Urgency
 from desk.errors import Refused
 from desk.moves import Verb
+from desk.people import Role
+from desk.sla.promises import USUAL, Policies, Policy
 from desk.sla.rungs import SlaClock
 from desk.store import Store
 from tests.doubles.desk import FastClock, Scene, overdue, scene
@@ -84,6 +88,8 @@ async def test_a_breach_is_heard_again_when_its_ticket_is_woken_early(
     any_store: Store, clock: FastClock
 ) -> None:
     at = await late(any_store)
+    await do(at, Verb.SNOOZE)
+    assert (await the_clock(at)).next_at == clock.now() + timedelta(hours=4)
     await do(at, Verb.SNOOZE, text="2 days")
     assert (await the_clock(at)).next_at == clock.now() + timedelta(days=2)
     await do(at, Verb.WAKE)
@@ -91,7 +97,7 @@ async def test_a_breach_is_heard_again_when_its_ticket_is_woken_early(
 
 
 @pytest.mark.parametrize(
-    ("text", "minutes"), [("90 min", 90), ("5m", 5), ("3 hrs", 180), ("1 Hour", 60), ("2d", 2880)]
+    ("text", "minutes"), [("90 min", 90), ("5m", 5), ("3 hrs", 180), ("1 Hour", 60), ("30d", 43200)]
 )
 def test_how_long_is_read(text: str, minutes: int) -> None:
     assert read_span(text) == minutes * MINUTE
@@ -101,3 +107,36 @@ def test_how_long_is_read(text: str, minutes: int) -> None:
 def test_what_is_no_length_of_time_is_not_guessed(text: str) -> None:
     with pytest.raises(Refused, match="For how long"):
         read_span(text)
+
+
+async def test_who_waits_for_the_customer_has_no_alert_to_acknowledge(
+    store: Store, clock: FastClock
+) -> None:
+    """Also when the time for a solution was over before that, and its clock only pauses."""
+    store.promises = Policies(Policy(USUAL, USUAL, {Urgency.CRITICAL: 60 * MINUTE}))
+    at = await scene(store)
+    clock.forward(minutes=61)
+    async with store.change() as change:
+        for id in await store.due_clocks():
+            await change.fire(id)
+        await change.move_ticket(await change.ticket(at.ticket.id), Verb.ANSWER)
+    assert (await store.view(at.ticket.id)).alarm is not None
+    assert await do(at, Verb.ACKNOWLEDGE) == "There is no alert to acknowledge"
+
+
+async def test_a_ticket_is_assigned_to_one_person_who_sees_it(store: Store) -> None:
+    at = await late(store)
+    async with store.change() as change:
+        await change.add_mailbox("support", "support@lanewright.example", "maildir", "support")
+        for name in ("Kim Berg", "Kim Aas"):
+            address = f"{name[4:].lower()}@lanewright.example"
+            await change.add_user(address, name, Role.AGENT, "sales")
+    for text, told in {
+        "Kim": "Several here are called Kim: write the address",
+        "berg@lanewright.example": "Kim Berg does not see this mailbox",
+        "Nora": "Nobody here is called Nora: write a name or an address",
+        "omar": "done",
+    }.items():
+        assert await do(at, Verb.ASSIGN, user=at.omar, text=text) == told
+    [entry] = [one for one in await store.history(at.ticket.id) if one.verb == Verb.ASSIGN]
+    assert orjson.loads(entry.detail) == {"to": at.omar.id}

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from sqlalchemy import select
 
-from desk import burial
+from desk import audit, burial
 from desk.classification import Urgency
 from desk.errors import Refused
 from desk.letter_office import LetterOffice
@@ -153,8 +153,10 @@ async def test_a_reply_that_was_given_up_is_said_and_can_be_taken_back(any_store
     await at.actions.act(await at.request(Verb.APPROVE))
     response = await at.response()
     assert response is not None
+    await shown(at)
     id = await buried(at, Step.SENDING, response.id)
     view = await any_store.view(at.ticket.id)
+    assert view.ticket.shown_version < view.ticket.version
     assert [letter.id for letter in view.given_up] == [id]
     assert standing(view).startswith("Not sent: (an address) cannot be reached.")
     await LetterOffice(any_store, at.queue).discard(at.omar, id, "wrote by hand")
@@ -208,7 +210,8 @@ async def test_what_is_discarded_is_not_queued_again(any_store: Store) -> None:
     letters = [await buried(at, Step.SHOW), await buried(at, Step.ALERT, alert)]
     assert await any_store.untold() == []  # a manager decides first
     for id in letters:
-        await office.discard(at.omar, id)
+        closed = await office.discard(at.omar, id, "x" * 600)
+        assert len(closed.note) == 500
     assert {step for step, _ in at.queue.jobs} <= {Step.SHOW}  # the card says what was decided
     await shown(at)
     assert await any_store.unfinished() == []
@@ -222,7 +225,17 @@ async def test_what_is_requeued_is_asked_for_again(any_store: Store) -> None:
     for step, id in ((Step.SHOW, at.ticket.id), (Step.ALERT, alert), (Step.INTAKE, 1)):
         await office.requeue(at.omar, await buried(at, step, id))
         assert (step, id) in at.queue.jobs
+    assert (Step.INTAKE, 1) not in at.queue.urgent
+    assert (Step.ALERT, alert) in at.queue.urgent
     assert await any_store.untold() == [alert]
+
+
+async def test_what_waits_for_a_decision_is_not_queued_with_what_was_decided(store: Store) -> None:
+    at = await scene(store)
+    alert = await overdue(at)
+    letters = [await buried(at, Step.SHOW), await buried(at, Step.ALERT, alert)]
+    await LetterOffice(store, at.queue).requeue(at.omar, letters[1])
+    assert at.queue.jobs == [(Step.ALERT, alert)]
 
 
 async def test_redis_may_be_away_when_a_manager_decides(any_store: Store) -> None:
@@ -282,6 +295,9 @@ async def test_managers_are_told_once_of_what_is_urgent_or_was_never_read(
     assert await any_store.unreported() == [unread]
     await office.discard(at.omar, await buried(at, Step.REPORT, unread))
     assert await any_store.unreported() == []
+    async with any_store.read() as connection:
+        told = [one async for one in audit.entries(connection) if one.verb == Step.REPORT]
+    assert [(one.subject, one.actor) for one in told] == [(f"dead_letter:{unread}", at.omar.id)]
 
 
 async def test_failed_runs_of_long_ago_are_forgotten(any_store: Store, clock: FastClock) -> None:

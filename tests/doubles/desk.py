@@ -53,12 +53,14 @@ class ListQueue:
     """A queue that is a list. ``is_away`` makes it a Redis that does not answer."""
 
     jobs: list[tuple[Step, int]] = field(default_factory=list)
+    urgent: set[tuple[Step, int]] = field(default_factory=set)
     is_away: bool = False
 
     async def put(self, *jobs: Job) -> None:
         if self.is_away:
             raise Transient("Redis did not answer")
         self.jobs += [(job.step, job.id) for job in jobs]
+        self.urgent |= {(job.step, job.id) for job in jobs if job.is_urgent}
 
 
 def new_vault(folder: Path) -> Vault:
