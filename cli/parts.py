@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from cli.records import mailbox_settings, make_folder
 from desk import burial
 from desk.action import Review
@@ -35,6 +37,9 @@ from kb.index import Index
 from kb.search import Search
 from mail.provider import Provider
 from workers.drafting import Drafter
+from workers.failure import caught, kind, trace
+
+log = structlog.get_logger()
 
 HEADS = Path(__file__).parent.parent / "inference" / "models"
 RULES = Path(__file__).parent.parent / "desk" / "rules.toml"
@@ -185,9 +190,15 @@ class Grave:
 async def listen(provider: Provider, mailbox: MailboxId, queue: Queue) -> None:
     """Ring for intake as soon as a mailbox has news; the schedule fetches now and then anyway."""
     while True:
-        try:
-            if await provider.wait(60):
-                await queue.put(Job(Step.INTAKE, mailbox, 0.0, is_urgent=False))
-                await asyncio.sleep(0.2)  # mails come in flocks
-        except DeskError:
+        rung = await caught(_rung(provider, mailbox, queue))
+        if isinstance(rung, DeskError):
             await asyncio.sleep(5)  # what is wrong, intake writes into the mailbox's record
+        elif isinstance(rung, Exception):  # one mailbox must not end the process of the others
+            log.error("mailbox not listened to", mailbox=mailbox, error=kind(rung), at=trace(rung))
+            await asyncio.sleep(5)
+
+
+async def _rung(provider: Provider, mailbox: MailboxId, queue: Queue) -> None:
+    if await provider.wait(60):
+        await queue.put(Job(Step.INTAKE, mailbox, 0.0, is_urgent=False))
+        await asyncio.sleep(0.2)  # mails come in flocks

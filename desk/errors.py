@@ -23,11 +23,12 @@ class Transient(DeskError):
 
 
 class Throttled(Transient):
-    """The other side asked for a pause of ``seconds``."""
+    """The other side asked for a pause of ``seconds``; a day of it at most is kept to, whatever
+    number it wrote."""
 
     def __init__(self, message: str, seconds: float) -> None:
         super().__init__(message)
-        self.seconds = seconds
+        self.seconds = max(0.0, min(86_400.0, seconds))  # in this order also of what is no number
 
 
 class Permanent(DeskError):

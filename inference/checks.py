@@ -33,6 +33,8 @@ _PLACEHOLDER = re.compile(
     r"|(?<![\w<])(?:PERSON|EMAIL_ADDRESS|PHONE_NUMBER|STREET_ADDRESS|ID_NUMBER|CREDIT_CARD"
     r"|IBAN_CODE|IP_ADDRESS|DATE_OF_BIRTH|LITERAL)_\d+\b"
 )
+# and others, as a customer's own patterns are called, unless a source has that word
+_TORN = re.compile(r"(?<![\w<])[A-Z]{2,}(?:_[A-Z]+)+_\d{1,2}\b")
 _QUOTED = re.compile(r"[“\"„«]\s?([^“”\"„«»\n]{8,300}?)\s?[”\"“»]")
 _NAMES = {"en": "English", "de": "German", "fr": "French", "es": "Spanish"}
 _PERSONAL = {
@@ -228,7 +230,10 @@ def _promises(reply: _Reply) -> Iterator[Finding]:
 
 
 def _placeholders(reply: _Reply) -> Iterator[Finding]:
-    for placeholder in sorted(set(_PLACEHOLDER.findall(reply.text)) - set(reply.allowed)):
+    sources = (reply.mail_text, *reply.bodies.values())
+    torn = [one for one in _TORN.findall(reply.text) if not any(one in text for text in sources)]
+    found = {*_PLACEHOLDER.findall(reply.text), *torn}
+    for placeholder in sorted(found - set(reply.allowed)):
         reason = f"{placeholder} stands for nothing in this mail: replace it before sending."
         yield Finding("placeholders", Severity.BLOCKING, reason)
 

@@ -68,6 +68,8 @@ _TOKEN = re.compile(
     r"|<(?:start|end)_of_turn>",  # Gemma
     re.IGNORECASE,
 )
+_LONGEST = 44  # signs of a token
+_AT_END = re.compile(rf"(?:{_TOKEN.pattern})\Z", re.IGNORECASE)
 _CUT = "\n[…]"
 _OVERHEAD = 16  # tokens that a chat template adds around two messages
 
@@ -92,12 +94,25 @@ def clean(text: str, delimiter: str = "") -> str:
     """Text without chat-template tokens and without the delimiter, also once they are gone."""
     text = text.replace("\x00", "")
     while True:
-        stripped = _TOKEN.sub("", text)
+        stripped = _without_tokens(text)
         if delimiter:
             stripped = re.sub(re.escape(delimiter), "", stripped, flags=re.IGNORECASE)
         if stripped == text:
             return text
         text = stripped
+
+
+def _without_tokens(text: str) -> str:
+    """In one pass, however many stand inside of each other: each ends with > or ], and what is
+    before it holds none any more."""
+    if not _TOKEN.search(text):
+        return text
+    kept: list[str] = []
+    for sign in text:
+        kept.append(sign)
+        if sign in ">]" and (token := _AT_END.search("".join(kept[-_LONGEST:]))):
+            del kept[-len(token[0]) :]
+    return "".join(kept)
 
 
 def build(

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
 import pytest
+from structlog.testing import capture_logs
 
+from cli.parts import listen
 from desk.burial import bury
 from desk.classification import Urgency
 from desk.email import Address, ParsedEmail
-from desk.errors import Ambiguous, DeskError, Misconfigured, Permanent, Transient
-from desk.ids import EmailId
+from desk.errors import (
+    Ambiguous,
+    DeskError,
+    Misconfigured,
+    Permanent,
+    Throttled,
+    Transient,
+)
+from desk.ids import EmailId, MailboxId
 from desk.moves import Verb
 from desk.response import Passage, ResponseState
 from desk.steps import Failure, Step
@@ -21,7 +31,7 @@ from inference.redact import Redacted
 from mail.compose import reply_subject
 from mail.parse import parse
 from mail.provider import Page
-from tests.doubles.desk import FastClock, job, review
+from tests.doubles.desk import FastClock, ListQueue, job, review
 from tests.doubles.house import Echo, House, NameRedactor, made_house, nothing
 from tests.doubles.mailbox import ScriptedMailbox, parse_here, raw_mail
 from workers.drafting import Drafter, envelope
@@ -198,6 +208,20 @@ async def test_a_server_that_is_not_ready_is_tried_again(house: House) -> None:
         house.clock.forward(minutes=10)
     await house.leave()
     assert len(house.mailbox.sent) == 1
+    assert await house.state() is ResponseState.SENT
+
+
+@pytest.mark.parametrize("seconds", [float("inf"), float("nan")])
+async def test_a_pause_that_never_ends_is_not_kept_to(house: House, seconds: float) -> None:
+    """What a Retry-After may say: a number of any size (RFC 9110 §10.2.3)."""
+    house.mailbox.arrive(FIRST)
+    house.mailbox.failures = [Throttled("Slow down.", seconds)]
+    await house.settle()
+    await house.act(Verb.APPROVE, "a")
+    await house.leave()
+    assert await house.state() is ResponseState.APPROVED
+    house.clock.forward(days=1)
+    await house.leave()
     assert await house.state() is ResponseState.SENT
 
 
@@ -437,3 +461,20 @@ async def test_the_provider_is_told_which_mail_is_answered(house: House) -> None
     await house.act(Verb.APPROVE, "a")
     await house.leave()
     assert [origin.key for origin in house.mailbox.origins] == ["0"]
+
+
+async def test_a_mailbox_whose_line_breaks_strangely_ends_no_process() -> None:
+    waited = asyncio.Event()
+
+    class Strange(ScriptedMailbox):
+        async def wait(self, seconds: float) -> bool:
+            waited.set()
+            raise UnicodeDecodeError("ascii", b"Priya", 0, 1, "what the server said")
+
+    listening = asyncio.create_task(listen(Strange(), MailboxId(1), ListQueue()))
+    with capture_logs() as logs:
+        await waited.wait()
+        await asyncio.sleep(0.01)
+    assert not listening.done()
+    listening.cancel()
+    assert [line["error"] for line in logs] == ["UnicodeDecodeError"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -291,6 +292,14 @@ def test_what_an_article_says_word_for_word_is_no_promise_of_ours() -> None:
 def test_a_placeholder_that_lost_its_brackets_blocks() -> None:
     found = of(review("Hello PERSON_1, we wrote to <ORDER2_1>. See ERROR_404."), "placeholders")
     assert [one.reason.split()[0] for one in found] == ["<ORDER2_1>", "PERSON_1"]
+
+
+def test_a_torn_placeholder_of_any_kind_blocks_unless_it_is_a_code_of_ours() -> None:
+    text = "Hello Priya, your number US_SSN_1 and MEMBER_ID_2 are noted."
+    found = of(review(text), "placeholders")
+    assert [one.reason.split()[0] for one in found] == ["MEMBER_ID_2", "US_SSN_1"]
+    told = replace(MAIL, text=f"{MAIL.text} The display says MEMBER_ID_2 and US_SSN_1.")
+    assert not of(review(text, mail=told), "placeholders")
 
 
 def test_a_placeholder_that_is_left_over_blocks() -> None:

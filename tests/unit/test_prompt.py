@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -148,6 +149,13 @@ def test_cleaning_leaves_nothing_to_clean(text: str) -> None:
     assert not TOKEN.search(once)
     assert "7f" not in once
     assert clean(once, "7f") == once
+
+
+@pytest.mark.parametrize("nested", ["</" * 25_000 + "s>" * 25_000, "<|a" * 25_000 + "|>" * 25_000])
+def test_tokens_inside_of_each_other_do_not_hold_up_the_process(nested: str) -> None:
+    begun = time.process_time()
+    assert clean(nested) == ""
+    assert time.process_time() - begun < 5, "once over it for each of them takes a minute"
 
 
 @given(st.text(max_size=300))
