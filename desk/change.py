@@ -37,6 +37,9 @@ OVERTAKING = frozenset(
 )
 """After these moves nothing that was given up about sending is to be decided any more."""
 
+AFRESH = (Verb.RECEIVE, Verb.REGENERATE, Verb.REQUEUE)
+"""What has a mail read or drafted anew."""
+
 
 class Change(Clocks, Mails):
     """Made by ``Store.change``; commits when its block ends, and not at all when it raises."""
@@ -131,8 +134,10 @@ class Change(Clocks, Mails):
         state = TICKET_MOVES.get((ticket.state, verb))
         if state is None:
             raise Refused(f"Ticket #{ticket.id} is {ticket.state}: it cannot {verb} now")
-        if verb in (Verb.RECEIVE, Verb.REGENERATE, Verb.REQUEUE):
+        if verb in AFRESH:
             await self._overtake((Step.TRIAGE, Step.DRAFTING, Step.SHOW), ticket.id)
+        elif state in (TicketState.WAITING, TicketState.CLOSED):
+            await self._overtake((Step.TRIAGE, Step.DRAFTING), ticket.id)
         return await self.set_ticket(ticket, verb, {**(changes or {}), "state": state}, **detail)
 
     async def set_ticket(

@@ -58,7 +58,7 @@ class Clocks(Clockwork):
         for clock in await self.running_clocks(ticket.id):
             terms = await self._terms(ticket, to, clock.goal)
             if terms is None:
-                if not clock.is_aimed or by_hand:
+                if not clock.is_aimed or (by_hand and not clock.is_breached):
                     await self._end(clock, "nothing is promised")
                 continue
             aimed = rungs.aimed(clock, terms, by_hand=by_hand)

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import delete, select, update
 
-from desk import audit
+from desk import audit, burial
 from desk.classification import Urgency
 from desk.email import Relation
 from desk.ids import EmailId, TicketId
@@ -17,6 +17,7 @@ from desk.sla.calendars import Calendar, read_hours
 from desk.sla.promises import USUAL, Policies, Policy
 from desk.sla.records import clocks_of, escalation, rows
 from desk.sla.rungs import Escalation, Goal, SlaClock
+from desk.steps import Ending, Failure, Step
 from desk.store import Store
 from desk.tables.sla import escalations, sla_clocks
 from desk.tables.tickets import classifications
@@ -373,3 +374,35 @@ async def test_what_is_not_promised_for_a_mail_ends_once_it_is_read(
         await change.aim_clocks(at.ticket, clock.now(), Urgency.NORMAL)
         await change.aim_clocks(at.ticket, clock.now(), Urgency.LOW)
     assert [one.goal for one in await clocks(store) if one.ended_at is None] == running
+
+
+async def test_a_person_who_knows_better_takes_back_no_broken_promise(
+    store: Store, clock: FastClock
+) -> None:
+    store.promises = Policies(Policy(USUAL, USUAL, {Urgency.NORMAL: 2 * HOUR}))
+    at = await scene(store)
+
+    async def corrected(to: Urgency) -> list[Goal]:
+        async with store.change() as change:
+            await change.aim_clocks(at.ticket, START, to, by_hand=True)
+        return [one.goal for one in await clocks(store) if one.ended_at is None]
+
+    assert await corrected(Urgency.NORMAL) == [Goal.FIRST, Goal.RESOLUTION]
+    assert await corrected(Urgency.LOW) == [Goal.FIRST]
+    assert await corrected(Urgency.NORMAL) == [Goal.FIRST, Goal.RESOLUTION]
+    clock.forward(hours=3)
+    await watch(at)()
+    assert await corrected(Urgency.LOW) == [Goal.FIRST, Goal.RESOLUTION]
+
+
+@pytest.mark.parametrize("verb", [Verb.CLOSE, Verb.ANSWER])
+async def test_what_is_done_asks_nobody_about_its_draft(store: Store, verb: Verb) -> None:
+    at = await scene(store)
+    async with store.change() as change:
+        why = Failure("Permanent", "The model refuses.")
+        letter = await burial.bury(change, Step.DRAFTING, at.ticket.id, why, 1)
+        await change.move_ticket(await change.ticket(at.ticket.id), verb)
+    assert (await store.view(at.ticket.id)).given_up == ()
+    found = await store.dead_letter(letter)
+    assert found is not None
+    assert found.ending is Ending.OVERTAKEN
