@@ -10,7 +10,7 @@ from bot.facts import told_clock
 from bot.ticket_card import quoted, told_due, told_who
 from bot.words import clean, clip
 from desk.classification import Urgency
-from desk.ids import UserId
+from desk.ids import TicketId, UserId
 from desk.moves import Verb
 from desk.people import User
 from desk.sla.rungs import BREACH, WARNING, Escalation, SlaClock, place_of
@@ -18,6 +18,7 @@ from desk.standing import standing, when
 from desk.ticket_view import TicketView
 
 QUOTE_LIMIT = 300
+MOST_PEOPLE = 100
 LATER = (("1h", "for 1 hour"), ("4h", "for 4 hours"), ("1d", "for a day"))
 
 
@@ -47,11 +48,18 @@ def alert_card(
         findings=(),
         sources=(),
         buttons=() if is_over else _buttons(view, told, people),
-        footer=f"#{ticket.id} · the ticket and its draft: show {ticket.id}",
+        footer=_footer(ticket.id, people),
         line=f"{title} (#{ticket.id}). {status}",
         drawn_at=now,
         alert=told.id,
     )
+
+
+def _footer(id: TicketId, people: Sequence[User]) -> str:
+    said = [f"#{id}", f"the ticket and its draft: show {id}"]
+    if len(people) > MOST_PEOPLE:
+        said.append(f"others than the first {MOST_PEOPLE}: {id} assign NAME")
+    return " · ".join(said)
 
 
 def state_of(view: TicketView, told: Escalation, clock: SlaClock) -> str:
@@ -109,7 +117,7 @@ def _facts(view: TicketView, clock: SlaClock, now: datetime) -> tuple[tuple[str,
 def _buttons(view: TicketView, told: Escalation, people: Sequence[User]) -> tuple[Button, ...]:
     seen = told.acknowledged_at is not None
     acknowledge = () if seen else (Button(Verb.ACKNOWLEDGE, "Acknowledge", Look.PRIMARY),)
-    names = tuple((f"u{user.id}", user.name) for user in people)
+    names = tuple((f"u{user.id}", clip(clean(user.name), 40)) for user in people[:MOST_PEOPLE])
     assign = (Button(Verb.ASSIGN, "Assign", choices=names),) if names else ()
     later = Button(Verb.SNOOZE, "Snooze", choices=LATER)
     return (*acknowledge, Button(Verb.TAKE, "Take over"), *assign, later)

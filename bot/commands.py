@@ -157,11 +157,11 @@ class Commands:
         return Reply(help_text())
 
     async def _queue(self, user: User, command: Command) -> Reply:
-        views = await access.queue(self.store, user, QUEUE_LENGTH)
+        views = await access.queue(self.store, user, QUEUE_LENGTH + 1)
         return Reply(self._listed(views) or NOBODY)
 
     async def _mine(self, user: User, command: Command) -> Reply:
-        views = await access.queue(self.store, user, QUEUE_LENGTH, mine=True)
+        views = await access.queue(self.store, user, QUEUE_LENGTH + 1, mine=True)
         return Reply(self._listed(views) or "You have claimed nothing. Type next to take one.")
 
     async def _next(self, user: User, command: Command) -> Reply:
@@ -231,7 +231,9 @@ class Commands:
         return ticket_card(view, self.store.clock.now(), user.name)
 
     def _listed(self, views: list[TicketView]) -> str:
-        return "\n".join(listed(view, self.store.clock.now()) for view in views)
+        now = self.store.clock.now()
+        more = ["… and more"] if len(views) > QUEUE_LENGTH else []
+        return "\n".join([*(listed(view, now) for view in views[:QUEUE_LENGTH]), *more])
 
 
 def told(outcome: Outcome, command: Command) -> str:
@@ -249,11 +251,18 @@ def help_text() -> str:
 def listed(view: TicketView, now: datetime) -> str:
     """One line of a queue."""
     ticket = view.ticket
-    left = int(((ticket.due_at or now) - now).total_seconds() // 60)
-    due = f"due in {span(left)}" if left >= 0 else f"overdue by {span(-left)}"
+    subject = clean(clip(ticket.subject, 70)) or "(no subject)"
     who = view.names.get(ticket.assignee, "") if ticket.assignee else ""
-    said = [f"#{ticket.id}", ticket.urgency.capitalize(), clean(clip(ticket.subject, 70)), due]
+    said = [f"#{ticket.id}", ticket.urgency.capitalize(), subject, _due(view, now)]
     return " · ".join(filter(None, (*said, who, standing(view))))
+
+
+def _due(view: TicketView, now: datetime) -> str:
+    due = view.ticket.due_at
+    if due is None:
+        return ""
+    left = int((due - now).total_seconds() // 60)
+    return f"due in {span(left)}" if left >= 0 else f"overdue by {span(-left)}"
 
 
 def whole_mail(view: TicketView) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from itertools import takewhile
 
 from bot.words import clean, clip
 from desk.errors import Refused
@@ -26,8 +27,8 @@ async def answer(store: Store, queue: Queue, user: User, words: Sequence[str]) -
     if not words:
         return await _list(office, user)
     verb, *rest = words if not _is_number(words[0]) else ("show", *words)
-    numbers = [int(word.lstrip("#")) for word in rest if _is_number(word)]
-    note = " ".join(word for word in rest if not _is_number(word))
+    numbers = [int(word.lstrip("#")) for word in takewhile(_is_number, rest)]
+    note = " ".join(rest[len(numbers) :])
     if not numbers:
         raise Refused(USAGE)
     match verb.lower():

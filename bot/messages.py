@@ -10,6 +10,9 @@ from desk.places import Network
 from desk.store import Store
 from desk.ticket_view import TicketView
 
+NOT_REACHED = "The desk cannot reach its records. Look at the card before you try it again."
+"""Whether something was done nobody knows then."""
+
 
 async def card_at(store: Store, network: Network, message: str, view: TicketView) -> Card:
     """As it is now."""

@@ -21,6 +21,7 @@ from bot.console.post import Page, Pages
 from bot.console.read_action import Act, Line, Open, read_message
 from bot.console.session import Sessions
 from bot.console.upload import read_upload
+from bot.messages import NOT_REACHED
 from bot.once import AT_ONCE
 from desk.action import Result
 from desk.actions import Actions
@@ -56,7 +57,6 @@ NO_SESSION = (
     "Open the address that Maildesk printed when it started. It works once: if it was used"
     " already, start Maildesk again for a new one."
 )
-UNREACHABLE = "The records do not answer. Look at the card before you try it again."
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -168,7 +168,7 @@ class Console:
             await page.show_queue()
         except DeskError as error:
             log.warning("page without a queue", error=str(error))
-            await page.send(draw.note(UNREACHABLE))
+            await page.send(draw.note(NOT_REACHED))
 
     async def _hear(self, page: Page, raw: str) -> None:
         """Acknowledged at once, then worked on beside what the page says next."""
@@ -198,7 +198,7 @@ class Console:
                 await page.send(draw.note(str(refusal), key))
             except DeskError as error:
                 log.warning("page not served", error=str(error))
-                await page.send(draw.note(UNREACHABLE, key))
+                await page.send(draw.note(NOT_REACHED, key))
         except (TimeoutError, ConnectionError):
             await page.wire.close()
 
@@ -227,7 +227,7 @@ class Console:
             return _told(400, str(refusal))
         except DeskError as error:
             log.warning("file not taken", error=str(error))
-            return _told(503, UNREACHABLE)
+            return _told(503, NOT_REACHED)
         self.pages.changed(press.ticket_id)
         is_done = outcome.result in (Result.DONE, Result.DUPLICATE)
         return _told(200, "") if is_done else _told(409, outcome.note)

@@ -89,6 +89,8 @@ def _fact(card: Card, said: str, zone: ZoneInfo) -> str:
 
 
 def _quote(card: Card) -> Iterator[Block]:
+    if not card.quote:
+        return
     # rich text takes no markup: the customer's words stay what they are
     said = {"type": "rich_text_quote", "elements": [{"type": "text", "text": card.quote}]}
     yield {"type": "rich_text", "elements": [said]}

@@ -14,16 +14,17 @@ from functools import partial
 import structlog
 
 from bot.commands import Commands
-from bot.messages import card_at
+from bot.messages import NOT_REACHED, card_at
 from bot.once import AT_ONCE, Once
 from bot.slack.attach import Attaching, read_shared
 from bot.slack.draw import Message, draw, draw_question, draw_reply, draw_text
 from bot.slack.follow import Follow
 from bot.slack.forms import Forms
-from bot.slack.modal import REPLY, first_field, read_form, typed_text
+from bot.slack.modal import REPLY, first_field, notice_view, read_form, typed_text
 from bot.slack.people import People
 from bot.slack.post import SlackChat
 from bot.slack.read_action import (
+    TICKED,
     Asker,
     Carried,
     Click,
@@ -53,7 +54,7 @@ Ack = Callable[..., Awaitable[object]]
 
 EMPTY = "The reply is empty: to send nothing, close this and reject the draft"
 FORMS = frozenset({Verb.EDIT, Verb.REGENERATE})
-NOT_REACHED = "The desk cannot reach its records just now. Nothing was done: try again in a moment."
+OLD_FORM = "I do not understand this form any more. Copy your text, and open the form anew."
 OLD_BUTTON = "I do not understand this button. Type  /desk queue  to see what waits."
 
 
@@ -113,7 +114,8 @@ class Listeners:
         sent = read_submission(body)
         form = read_form(sent.metadata)
         if form is None:
-            await ack()
+            typed = "\n\n".join(text for text in sent.values.values() if text != TICKED)
+            await ack(response_action="update", view=notice_view(OLD_FORM, typed))
             return
         async with self._told(sent.asker):
             if text_at(body, "view", "callback_id") != REPLY:

@@ -12,7 +12,7 @@ import orjson
 
 from bot.buttons import reply_label
 from bot.slack.draw import HEAD, Block, beside, block_of, context, label, literal, section
-from bot.slack.read_action import Carried, read_carried
+from bot.slack.read_action import TICKED, Carried, read_carried
 from bot.slack.text import INPUT, MODAL_TITLE, PIECE, mrkdwn, pieces, plain
 from desk.moves import Verb
 
@@ -85,7 +85,7 @@ def typed_text(form: Form, values: Mapping[str, str]) -> str:
 
 
 def is_ticked(form: Form, values: Mapping[str, str]) -> bool:
-    return values.get(_tick(form)) == "yes"
+    return values.get(_tick(form)) == TICKED
 
 
 def first_field(form: Form) -> str:

@@ -5,6 +5,7 @@ Payloads: https://docs.slack.dev/reference/interaction-payloads
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,7 +22,10 @@ CARRIED = re.compile(
     r"(?::(?P<response>\d{1,12}):(?P<version>\d{1,9}):(?P<hash>[0-9a-f]{64}))?(?P<yes>:yes)?"
     r"(?:=(?P<text>[a-z0-9]{1,20}))?"
 )
-MENTION = re.compile(r"<@\w+>")
+TICKED = "yes"
+MENTION = re.compile(r"<@\w+(?:\|[^>]*)?>")
+LINK = re.compile(r"<(?:mailto:|https?:)[^|>]*\|([^>]*)>|<(https?:[^|>]*)>")
+"""What Slack makes of an address that somebody types."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """A modal that was submitted: ``values`` by block id, ticks as ``"yes"``."""
+    """A modal that was submitted: ``values`` by block id, ticks as ``TICKED``."""
 
     key: str
     asker: Asker
@@ -145,8 +149,8 @@ def read_mention(body: Payload) -> Line:
     """From an ``app_mention`` event."""
     event = part(body, "event")
     asker = Asker(text_at(event, "user"), text_at(event, "channel"))
-    text = MENTION.sub(" ", text_at(event, "text"))
-    return Line(f"slack:{text_at(body, 'event_id')}", asker, text.strip())
+    text = LINK.sub(r"\1\2", MENTION.sub(" ", text_at(event, "text")))
+    return Line(f"slack:{text_at(body, 'event_id')}", asker, html.unescape(text).strip())
 
 
 def read_submission(body: Payload) -> Submission:
@@ -174,4 +178,4 @@ def read_values(view: Payload) -> dict[str, str]:
 
 def _value(element: object) -> str:
     ticked = element.get("selected_options") if isinstance(element, Mapping) else None
-    return "yes" if ticked else text_at(element, "value")
+    return TICKED if ticked else text_at(element, "value")

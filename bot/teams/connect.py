@@ -15,7 +15,7 @@ from bot.board import Board
 from bot.card import Card
 from bot.commands import VERBS, Commands, Reply, read_command
 from bot.identity import Identity, unlinked
-from bot.messages import card_at
+from bot.messages import NOT_REACHED, card_at
 from bot.once import AT_ONCE
 from bot.press import Press, read_press
 from bot.teams.draw import (
@@ -47,7 +47,6 @@ PATIENCE = 0.7
 """Seconds for which the answer to a press is waited for; then the card follows by itself."""
 
 WORKING = "Still at it: the card follows."
-NOT_REACHED = "The desk cannot reach its records just now. Nothing was done: try again in a moment."
 WRITTEN = "I have written to you."
 UNREACHABLE = "I cannot write to you in private: open a chat with Maildesk first."
 HELLO = "Maildesk is here. Type  help  to see what it can do."

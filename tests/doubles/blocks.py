@@ -69,6 +69,9 @@ def _of_texts(value: Any) -> Iterator[str]:
 def _rules(value: Json) -> Iterator[tuple[str, bool]]:
     kind = value.get("type")
     yield "empty text", kind in ("mrkdwn", "plain_text") and not value["text"].strip()
+    # not in the reference: https://github.com/NousResearch/hermes-agent/pull/59621
+    yield "empty rich text", kind == "text" and not value["text"]
+    yield "empty rich text", str(kind).startswith("rich_text") and not value["elements"]
     yield "long field", any(len(field["text"]) > 2000 for field in value.get("fields", ()))
     options = value.get("options", ())
     yield "long option", any(len(o["text"]["text"]) > 75 or len(o["value"]) > 150 for o in options)

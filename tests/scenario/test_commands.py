@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
@@ -76,7 +77,7 @@ async def test_next_looks_behind_what_colleagues_have_claimed(store: Store) -> N
 
 async def another(at: Scene, subject: str, assignee: UserId | None = None) -> TicketId:
     """Another open ticket, without a draft."""
-    new = received(mail(subject), subject)
+    new = received(mail(subject), uuid4().hex)
     async with at.store.change() as change:
         ticket = await change.open_ticket(at.ticket.mailbox_id, new, 1.0)
         await change.receive(ticket, new)
@@ -163,6 +164,17 @@ async def test_a_number_that_is_missing_or_hidden_is_said(store: Store) -> None:
     assert (await Commands(store, at.actions).run(stranger, "queue")).text.startswith("Nobody")
 
 
+async def test_what_is_more_than_fits_is_said(store: Store) -> None:
+    at = await scene(store)
+    for n in range(QUEUE_LENGTH):
+        assert "… and more" not in (await say(at, "queue")).text
+        await another(at, "" if n else "last")
+    lines = (await say(at, "queue")).text.splitlines()
+    assert (len(lines), lines[-1]) == (QUEUE_LENGTH + 1, "… and more")
+    assert "(no subject)" in lines[3]
+    assert "due in" not in lines[3], "it was never triaged, so nothing is promised"
+
+
 async def test_overdue_is_said_in_the_queue(store: Store, clock: FastClock) -> None:
     at = await scene(store)
     clock.forward(hours=3)
@@ -193,6 +205,8 @@ async def test_managers_decide_about_what_was_given_up(store: Store) -> None:
     )
     assert (Step.INTAKE, 2) in at.queue.jobs
     assert "Dead letter 2 was requeued by Omar" in await by_omar("dead discard 2 1")
+    # a number in the reason is no dead letter
+    assert (await by_omar("dead discard 2 and not 1 or 77")).count(".") == 1
     assert "“it is back”" in await by_omar("dead show 2")
     assert await by_omar("dead") == "Nothing was given up."
     assert "Write dead," in await by_omar("dead dance 3")

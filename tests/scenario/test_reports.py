@@ -8,6 +8,7 @@ import pytest
 
 from bot.board import Board, Route
 from bot.messages import card_at
+from bot.slack import draw as slack_draw
 from desk.burial import bury
 from desk.classification import Urgency
 from desk.errors import Permanent, Transient
@@ -18,6 +19,7 @@ from desk.places import Network
 from desk.standing import unmarked
 from desk.steps import Failure, Step
 from desk.store import Store
+from tests.doubles.blocks import problems
 from tests.doubles.desk import Scene, overdue, scene
 from tests.scenario.test_board import Wall, board
 
@@ -48,6 +50,7 @@ async def test_managers_are_told_once_and_decide_on_the_card(store: Store) -> No
     assert card.title == "Given up: Nobody in our office can log in"
     assert "given up after 5 tries: The mail server is gone." in card.status
     assert [button.verb for button in card.buttons] == [Verb.REQUEUE, Verb.DISCARD]
+    assert problems(slack_draw.draw(card)["blocks"]) == []
     assert (await at.actions.act(await at.request(Verb.REQUEUE, at.omar))).note == ""
     assert await store.dead_letters() == []
 

@@ -38,6 +38,19 @@ async def test_saved_and_sent_when_ticked(office: Office) -> None:
     assert (await office.response()).envelope.text == "It works again."
 
 
+async def test_a_form_that_nobody_understands_any_more_keeps_what_was_typed(
+    office: Office,
+) -> None:
+    ts = await office.show()
+    await office.ann.click(office.channel, ts, "Edit")
+    await office.opened()
+    sent = office.ann.submission("Do not lose me.", ticks=True)
+    sent["view"]["private_metadata"] = "of an older version"
+    shown = words((await office.ann.interact(sent)).body["view"]["blocks"])
+    assert "I do not understand this form any more" in shown
+    assert shown.endswith("Do not lose me.")
+
+
 async def test_empty_reply_is_refused_in_the_form(office: Office) -> None:
     ts = await office.show()
     await office.ann.click(office.channel, ts, "Edit")

@@ -130,7 +130,7 @@ async def test_click_while_the_database_is_away_is_told_so(office: Office) -> No
     ts = await office.show()
     office.store.is_away = True
     assert was_taken(await office.ann.click(office.channel, ts, "Claim"))
-    assert "Nothing was done" in await office.whispered(office.ann)
+    assert "Look at the card before you try it again" in await office.whispered(office.ann)
 
 
 async def test_card_follows_though_redis_is_away(office: Office) -> None:

@@ -197,6 +197,18 @@ def test_a_mail_of_which_only_a_part_could_be_read_says_so() -> None:
     assert said not in ticket_card(view(response()), NOW).below_quote
 
 
+def test_what_an_approval_covers_is_read_though_triage_was_given_up() -> None:
+    other = Address("", "boss@lindqvist.example")
+    file = Attachment("offer.pdf", "application/pdf", 2048, "0")
+    envelope = replace(response().envelope, to=(other,), attachments=(file,))
+    unread = replace(view(response(envelope=envelope), assignee=ANN), classification=None)
+    assert dict(ticket_card(unread, NOW).facts) == {
+        "Reply to": "boss@lindqvist.example",
+        "Attached": "offer.pdf (2 kB)",
+        "Claimed by": "Ann",
+    }
+
+
 def test_the_writers_doubt_is_read_beside_its_draft() -> None:
     doubt = "Your instruction was not followed: no language model wrote this."
     asks = replace(response().draft, needs_human=True, reason=doubt)

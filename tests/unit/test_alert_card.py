@@ -20,6 +20,7 @@ from desk.people import Role, User
 from desk.sla import rungs
 from desk.sla.rungs import Escalation, Goal, SlaClock, Terms
 from desk.ticket_view import TicketView
+from tests.doubles.blocks import problems
 from tests.unit.test_adaptive import NOW, response, view
 
 ANN = User(UserId(5), "ann@lanewright.example", "Ann", Role.AGENT)
@@ -66,6 +67,14 @@ def test_menus_of_adaptive_cards_send_what_was_chosen() -> None:
     [assign] = [part for part in executes if part["id"] == "assign"]
     press = read_press({**assign["data"], "assign": "u5"})
     assert (press.verb, press.ticket_id, press.text) == (Verb.ASSIGN, 1042, "u5")
+
+
+def test_a_menu_of_very_many_people_fits_and_says_how_the_others_are_called() -> None:
+    crowd = [replace(ANN, id=UserId(n), name=f"Person {n} " + "x" * 100) for n in range(1, 500)]
+    made = alert_card(a_view(), told(), CLOCK, crowd, NOW)
+    assert adaptive.size(adaptive.draw(made)) <= adaptive.LIMIT
+    assert problems(slack.draw(made)["blocks"]) == []
+    assert made.footer.endswith("others than the first 100: 1042 assign NAME")
 
 
 def test_menus_of_slack_send_what_was_chosen() -> None:

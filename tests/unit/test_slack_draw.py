@@ -300,6 +300,21 @@ def test_line_of_a_mention_loses_the_mention() -> None:
     assert (line.text, line.key, line.asker.user) == ("12 approve", "slack:Ev1", "U1")
 
 
+def test_line_of_a_mention_is_what_was_typed() -> None:
+    """Slack makes links of addresses, and entities of three signs
+    (https://docs.slack.dev/messaging/formatting-message-text)."""
+    for sent, typed in (
+        ("<@U0BOT|it> 12 assign <mailto:ann@x.example|ann@x.example>", "12 assign ann@x.example"),
+        ("12 regenerate &lt; 3 lines &amp; warm", "12 regenerate < 3 lines & warm"),
+        (
+            "12 regenerate see <https://x.example/a?b=1>",
+            "12 regenerate see https://x.example/a?b=1",
+        ),
+        ("12 regenerate see <http://x.example|x.example>", "12 regenerate see x.example"),
+    ):
+        assert read_mention({"event_id": "Ev1", "event": {"text": sent}}).text == typed
+
+
 # -- answers
 
 
