@@ -116,7 +116,7 @@ class GmailApi:
         is no such thread, Ambiguous when it may have left."""
         if len(mime) > LARGEST:
             raise Permanent(
-                f"The mail has {len(mime) / MEGABYTE:.0f} MB, and Gmail sends at most"
+                f"The mail has {len(mime) / MEGABYTE:.1f} MB, and Gmail sends at most"
                 f" {LARGEST / MEGABYTE:.0f} MB: take files off, or send links to them"
             )
         place = {"threadId": thread} if thread else {}

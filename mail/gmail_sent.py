@@ -7,6 +7,7 @@ from typing import Any
 from mail.gmail_api import GmailApi, Gone
 
 RECENT = 30  # sent mails that are looked through where the search does not know one yet
+KEPT = 20 * RECENT
 ID_HEADERS = ("Message-ID", "X-Google-Original-Message-ID")
 
 
@@ -15,7 +16,7 @@ class SentMail:
 
     def __init__(self, api: GmailApi) -> None:
         self._api = api
-        self._known: dict[str, frozenset[str]] = {}  # Message-IDs of mails looked through
+        self._known: dict[str, frozenset[str]] = {}  # Message-IDs of the last that were looked at
 
     async def holds(self, message_id: str) -> bool:
         """By the search, and where that does not know it (yet) in the newest sent mails."""
@@ -45,6 +46,8 @@ class SentMail:
                 return frozenset()
             headers = message.get("payload", {}).get("headers", ())
             names = {name.lower() for name in ID_HEADERS}
+            if len(self._known) >= KEPT:
+                del self._known[next(iter(self._known))]
             self._known[id] = frozenset(
                 str(one["value"]).strip() for one in headers if one["name"].lower() in names
             )

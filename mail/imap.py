@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from types import TracebackType
 
-from desk.errors import DeskError, Permanent
+from desk.errors import DeskError, Permanent, Transient
 from desk.failpoints import failpoint
 from desk.ports import Clock, Limits, SystemClock
 from mail.bucket import LocalLimits
@@ -67,7 +67,7 @@ class ImapProvider:
 
     async def fetch(self, checkpoint: str, limit: int = 50) -> Page:
         place = Place.read(checkpoint, self._clock.now())
-        return await self._reading.use(lambda client: self._fetch(client, place, limit))
+        return await self._reading.use(lambda client: self._fetch_in_time(client, place, limit))
 
     async def wait(self, seconds: float) -> bool:
         deadline = asyncio.get_running_loop().time() + seconds
@@ -96,6 +96,16 @@ class ImapProvider:
         return await self._reading.use(lambda client: self._sent.holds(client, message_id))
 
     # Reading
+
+    async def _fetch_in_time(self, client: ImapClient, place: Place, limit: int) -> Page:
+        """A server may say for ever that it is still there (Dovecot does, while its disk is not),
+        which is no silence."""
+        try:
+            async with asyncio.timeout(self._account.page_seconds):
+                return await self._fetch(client, place, limit)
+        except TimeoutError as error:
+            seconds = f"{self._account.page_seconds:g} seconds"
+            raise Transient(f"{client.host} did not hand over a page in {seconds}.") from error
 
     async def _fetch(self, client: ImapClient, place: Place, limit: int) -> Page:
         """One page out of all folders, each from where it was left."""

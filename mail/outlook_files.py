@@ -126,7 +126,10 @@ class Files:
                 f"{error}. Outlook may refuse files of more than 3 MB in a shared mailbox: send a"
                 " link to the file"
             ) from error
-        return str(session["uploadUrl"])
+        address = str(session.get("uploadUrl") or "")
+        if not address:
+            raise Transient("Outlook began no upload")
+        return address
 
     async def _there(self, draft: str) -> list[str]:
         """The names of its files."""

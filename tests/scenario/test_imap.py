@@ -148,3 +148,16 @@ async def test_a_server_that_falls_silent_while_we_listen_is_noticed_within_a_mi
             assert time.monotonic() - started < 2
             async with provider(server) as another:
                 assert numbers(await another.fetch(page.checkpoint)) == [1]
+
+
+@pytest.mark.parametrize("step", ["EXAMINE", "UID SEARCH", "UID FETCH"])
+async def test_a_server_that_only_says_that_it_is_there_is_given_up(step: str) -> None:
+    async with imapd() as server:
+        server.mails = {1: mail(1)}
+        server.endless = step
+        async with provider(server, page_seconds=0.3) as box:
+            for _ in range(2):
+                with pytest.raises(Transient, match=r"0\.3 seconds"):
+                    await asyncio.wait_for(box.fetch(""), 5)
+            server.endless = ""
+            assert numbers(await box.fetch("")) == [1]
