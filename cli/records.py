@@ -10,7 +10,7 @@ from pathlib import Path
 
 from desk.email import Mailbox
 from desk.engine import upgrade
-from desk.errors import Misconfigured
+from desk.errors import Misconfigured, Refused
 from desk.mailbox_settings import SAMPLE, MailboxSettings
 from desk.people import Role, User
 from desk.settings import Settings
@@ -90,12 +90,20 @@ async def register_mailboxes(
 
 
 async def first_user(store: Store) -> User:
-    """Whoever starts Maildesk, an administrator; made when there are no users yet."""
-    admins = [user for user in await store.users() if user.role is Role.ADMIN]
-    if admins:
-        return admins[0]
-    async with store.change() as change:
-        return await change.add_user("you@localhost", _own_name(), Role.ADMIN)
+    """Whoever starts Maildesk, an administrator; made when there is none yet."""
+    if (admin := await _administrator(store)) is not None:
+        return admin
+    try:
+        async with store.change() as change:
+            return await change.add_user("you@localhost", _own_name(), Role.ADMIN)
+    except Refused:  # another process was faster
+        if (admin := await _administrator(store)) is not None:
+            return admin
+        raise
+
+
+async def _administrator(store: Store) -> User | None:
+    return next((user for user in await store.users() if user.role is Role.ADMIN), None)
 
 
 def _own_name() -> str:

@@ -11,6 +11,7 @@ import base64
 import hmac
 import os
 import secrets
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -53,16 +54,30 @@ class Vault:
 
 
 def create_key_file(path: Path) -> None:
-    """Write a new key file, readable by its owner only. An existing one is left alone."""
+    """A new key file, readable by its owner only, whole and on the disk from its first moment: mail
+    is sealed with it at once. An existing one is left alone."""
     key, index = (base64.b64encode(secrets.token_bytes(KEY_BYTES)).decode() for _ in range(2))
     id = secrets.token_hex(ID_BYTES // 2)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
-    try:
-        file = os.open(path, flags, 0o600)
-    except FileExistsError:
-        return
-    with os.fdopen(file, "w", encoding="ascii") as lines:
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as lines:
         lines.write(f"{id} {key}\nindex {index}\n")
+        lines.flush()
+        os.fsync(lines.fileno())
+    try:
+        with suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """So that a name in it survives a power cut (fsync(2))."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
 
 
 def open_vault(path: Path) -> Vault:

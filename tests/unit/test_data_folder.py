@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
 from pathlib import Path
 
 import pytest
 
 from cli.logs import opened_log
-from cli.records import make_folder, opened_store
+from cli.records import first_user, make_folder, opened_store
 from desk.settings import Settings
+from desk.store import Store
 
 
 def mode(path: Path) -> int:
@@ -41,3 +43,8 @@ async def test_a_folder_that_was_there_keeps_its_mode_and_our_files_are_private(
     assert mode(open_folder) == 0o755
     assert {"key", "desk.db", "desk.db-wal", "maildesk.log"} <= set(files)
     assert set(files.values()) == {0o600}
+
+
+async def test_processes_that_start_at_once_have_the_same_first_user(store: Store) -> None:
+    users = await asyncio.gather(*(first_user(store) for _ in range(4)))
+    assert users == await store.users() * 4

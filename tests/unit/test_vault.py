@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,6 +66,20 @@ def test_the_key_file_is_private_and_made_once(tmp_path: Path) -> None:
     assert file.read_bytes() == first
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert open_vault(file).open(open_vault(file).seal(b"x", "p"), "p") == b"x"
+
+
+def test_a_key_file_is_never_there_without_its_keys(tmp_path: Path) -> None:
+    """Whoever starts at the same time finds none, or the whole of it."""
+    for number in range(30):
+        file = tmp_path / f"key{number}"
+        maker = threading.Thread(target=create_key_file, args=[file])
+        maker.start()
+        while not file.exists():
+            pass
+        seen = file.read_bytes()
+        maker.join()
+        assert seen == file.read_bytes()
+    assert len(list(tmp_path.iterdir())) == 30
 
 
 KEY = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
