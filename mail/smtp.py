@@ -25,8 +25,6 @@ Tls = Literal["none", "starttls", "tls"]
 # An address literal is a valid EHLO name (RFC 5321 §4.1.3) and says nothing about our network.
 EHLO_NAME = "[127.0.0.1]"
 UNSAFE = re.compile(r"[\x00-\x20\x7f<>]")
-LINE_END = re.compile(rb"\r\n|\r|\n")
-LEADING_DOT = re.compile(rb"(?m)^\.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +57,8 @@ class SmtpSender:
         for address in (*recipients, sender) if sender else recipients:  # "": a bounce's sender
             if not address or parseaddr(address) != ("", address) or UNSAFE.search(address):
                 raise Permanent(f"{address!r} is no mail address that can be sent to; correct it.")
-        body = LINE_END.sub(b"\r\n", mime)
+        body = with_line_ends(mime)
+        content = stuffed(body)  # nothing is to be done between ``ready`` and the first byte
         with self._before_the_body():
             smtp = await self._let_in()
         try:
@@ -67,7 +66,7 @@ class SmtpSender:
                 await self._envelope(smtp, body, sender, recipients)
                 await self._begin_body(smtp)
             await ready()
-            await self._body(smtp, body)
+            await self._body(smtp, content)
             with suppress(aiosmtplib.SMTPException, OSError):
                 await smtp.quit(timeout=min(self.timeout, 5))
         finally:
@@ -164,9 +163,8 @@ class SmtpSender:
             options.append("SMTPUTF8")
         return options
 
-    async def _body(self, smtp: SMTP, body: bytes) -> None:
-        lines = body if body.endswith(b"\r\n") else body + b"\r\n"
-        answer = await self._answer(smtp, LEADING_DOT.sub(b"..", lines) + b".\r\n")
+    async def _body(self, smtp: SMTP, content: bytes) -> None:
+        answer = await self._answer(smtp, content)
         words = f"{self.host} answered the mail with: {answer.code} {answer.message}"
         if 400 <= answer.code < 500:
             raise Transient(words)
@@ -241,3 +239,15 @@ class SmtpSender:
             f"The certificate of {self.host} is not valid: {error.verify_message}. "
             "Correct the host name or the machine's certificates."
         )
+
+
+def with_line_ends(mime: bytes) -> bytes:
+    """Every line ends with CRLF (RFC 5321 §2.3.8)."""
+    return mime.replace(b"\r\n", b"\n").replace(b"\r", b"\n").replace(b"\n", b"\r\n")
+
+
+def stuffed(body: bytes) -> bytes:
+    """As the body goes out, with its end (RFC 5321 §4.5.2)."""
+    lines = body if body.endswith(b"\r\n") else body + b"\r\n"
+    first = b"." if lines.startswith(b".") else b""
+    return b"%s%s.\r\n" % (first, lines.replace(b"\r\n.", b"\r\n.."))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from desk.errors import Ambiguous, Misconfigured, Permanent, Transient
-from mail.smtp import SmtpSender, Tls
+from mail.smtp import SmtpSender, Tls, stuffed, with_line_ends
 from tests.doubles.certificate import make_certificate, trusting
 from tests.doubles.smtpd import Smtpd, smtpd
 from tests.services import free_port
@@ -240,3 +243,15 @@ async def test_starttls_that_is_not_offered_is_not_skipped() -> None:
 
 async def test_a_password_is_not_shown_in_a_trace() -> None:
     assert "hush" not in repr(SmtpSender("h", 1, "us", "hush"))
+
+
+@given(st.lists(st.sampled_from([b"\r", b"\n", b"\r\n", b".", b"x"])).map(b"".join))
+def test_whatever_the_lines_are_like_a_server_reads_them_back(mime: bytes) -> None:
+    body = with_line_ends(mime)
+    assert body == re.sub(rb"\r\n|\r|\n", b"\r\n", mime)
+    sent = stuffed(body)
+    assert sent.endswith(b"\r\n.\r\n")
+    lines = sent.removesuffix(b".\r\n").split(b"\r\n")[:-1]
+    assert b"." not in lines  # nothing ends the mail before its end
+    read = b"".join(line.removeprefix(b".") + b"\r\n" for line in lines)
+    assert read == (body if body.endswith(b"\r\n") else body + b"\r\n")
