@@ -9,9 +9,10 @@ MARK = re.compile(r"\s?\[(\d{1,3})\]")  # [n], the mark of a citation
 ITEM = re.compile(r"^\s*(?:[-*•–]|\d{1,2}[.)])\s+")
 
 _HEADING = re.compile(r"^\s*#{1,6}\s")
-_LINK = re.compile(r"!?\[([^\]\n]+)\]\((https?://[^)\s]+|mailto:[^)\s]+|[^)\s]*)\)")
-_EMPHASIS = re.compile(r"(\*\*|__|`)(?=\S)(.+?)(?<=\S)\1")
-_SLANTED = re.compile(r"(?<![\w*])\*(?=\S)([^*\n]+?)(?<=\S)\*(?![\w*])")
+# bounded: a mail of marks that never end must not hold anybody up
+_LINK = re.compile(r"!?\[([^\]\n]{1,300})\]\(([^)\s]{0,500})\)")
+_EMPHASIS = re.compile(r"(\*\*|__|`)(?=\S)(.{1,400}?)(?<=\S)\1")
+_SLANTED = re.compile(r"(?<![\w*])\*(?=\S)([^*\n]{1,400}?)(?<=\S)\*(?![\w*])")
 _ABBREVIATION = re.compile(
     r"(?:\b(?:e\.g|i\.e|etc|vs|approx|Mr|Mrs|Ms|Dr|Prof|St|No|Nr|Art|Abs|Str|Tel|Inc|Ltd|Co"
     r"|z\.\s?B|d\.\s?h|u\.\s?a|bzw|ca|ggf|inkl|zzgl|usw|evtl|max|min|p\.\s?ex|env|M|Mme"

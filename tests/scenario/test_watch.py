@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import Table, update
@@ -23,7 +23,7 @@ from tests.doubles.desk import FastClock, Scene, drafted, mail, received, scene
 from workers.overload import Overload
 from workers.rounds import IN_A_ROW, each
 from workers.sweep import Sweep
-from workers.watch import EDIT_TIME, Watch
+from workers.watch import Watch
 
 
 @pytest.fixture
@@ -118,12 +118,74 @@ async def test_a_ticket_that_cannot_be_read_wakes_alone_and_ends_its_edit_alone(
 
 async def test_an_edit_is_not_ended_before_its_time(at: Scene, clock: FastClock) -> None:
     await at.actions.act(await at.request(Verb.START_EDIT))
-    clock.forward(seconds=EDIT_TIME.total_seconds())
+    clock.forward(minutes=15)
     await Watch(at.store, at.queue)()
     assert (await at.store.ticket(at.ticket.id)).editing == at.ann.id
     clock.forward(seconds=1)
     await Watch(at.store, at.queue)()
     assert (await at.store.ticket(at.ticket.id)).editing is None
+
+
+class Meanwhile(Store):
+    """Somebody is faster: right after the watch has looked what is due, it is put off."""
+
+    async def asleep(self) -> list[TicketId]:
+        found = await super().asleep()
+        later = self.clock.now() + timedelta(hours=1)
+        for id in found:
+            await write(self, tickets, id, snoozed_until=later)
+        return found
+
+    async def edited_since(self, time: datetime) -> list[TicketId]:
+        found = await super().edited_since(time)
+        for id in found:
+            await write(self, tickets, id, editing_since=self.clock.now())
+        return found
+
+
+async def test_what_was_put_off_a_moment_ago_is_left_alone(at: Scene, clock: FastClock) -> None:
+    before = clock.now()
+    await write(at.store, tickets, 1, editing=at.ann.id, editing_since=before)
+    snoozed = {"state": "snoozed", "snoozed_until": before + timedelta(minutes=5)}
+    await write(at.store, tickets, 2, **snoozed)
+    clock.forward(minutes=16)
+    store = Meanwhile(at.store.engine, at.store.vault, clock)
+    queue = Kept()
+    await Watch(store, queue)()
+    assert (await store.ticket(TicketId(1))).editing == at.ann.id
+    assert (await store.ticket(TicketId(2))).state is TicketState.SNOOZED
+    assert queue.jobs == []
+
+
+class Kept:
+    """Remembers jobs as they are put."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+
+    async def put(self, *jobs: Job) -> None:
+        self.jobs += jobs
+
+
+async def test_each_change_is_drawn_and_an_alert_is_urgent(at: Scene, clock: FastClock) -> None:
+    """One is woken, one breaks its promise, one is edited no more."""
+    edited = received(mail("A third matter"), "3")
+    async with at.store.change() as change:
+        third = await change.open_ticket(at.ticket.mailbox_id, edited, 3.0)
+        await change.receive(third, edited)
+    await write(at.store, tickets, 2, state="snoozed", snoozed_until=clock.now())
+    await write(at.store, tickets, third.id, editing=at.ann.id, editing_since=clock.now())
+    [asleep] = await at.store.clocks(TicketId(2))
+    await write(at.store, sla_clocks, asleep.id, next_at=None)
+    clock.forward(minutes=61)
+    queue = Kept()
+    assert await Watch(at.store, queue)() == 1
+    shown = [job.id for job in queue.jobs if job.step is Step.SHOW]
+    assert shown == [1, third.id, 2]
+    [alert] = [job for job in queue.jobs if job.step is Step.ALERT]
+    assert alert.is_urgent
+    [ended] = [e for e in await at.store.history(third.id) if e.verb == Verb.START_EDIT]
+    assert ended.detail == '{"ended":true}'
 
 
 class Line:
@@ -182,6 +244,7 @@ async def test_a_round_ends_when_the_other_side_is_away() -> None:
     with capture_logs() as logs:
         assert await each("thing", range(1, 7), look) == 2
     assert left(logs) == [("thing", 2, "Permanent"), ("thing", 5, "Transient")]
+    assert await each("thing", [5, 6, 5, 6, 5, 6, 5], look) == 3, "one that comes and goes"
     seen.clear()
     with pytest.raises(Transient, match="did not answer"):
         await each("thing", range(6, 20), look)
