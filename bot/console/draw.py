@@ -20,6 +20,7 @@ from desk.ticket_view import TicketView
 
 Json = dict[str, object]
 
+QUEUE_LENGTH = 100
 LIMIT = 1_000_000
 """Bytes of a card: here a long draft is shown whole."""
 
@@ -27,9 +28,10 @@ LIMIT = 1_000_000
 def queue(views: Sequence[TicketView], counts: Mapping[str, int], user: UserId) -> Json:
     return {
         "type": "queue",
-        "rows": [row(view, user) for view in views],
+        "rows": [row(view, user) for view in views[:QUEUE_LENGTH]],
         "counts": {
-            "waiting": len(views),
+            "waiting": len(views[:QUEUE_LENGTH]),
+            "is_more": len(views) > QUEUE_LENGTH,
             "reading": counts.get("new", 0) + counts.get("triaged", 0),
             "sent": counts.get("sent", 0),
         },

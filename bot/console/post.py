@@ -24,7 +24,6 @@ log = structlog.get_logger()
 COALESCE = 0.3  # seconds that changes are gathered before the pages are told
 REREAD = 15.0  # seconds after which the pages are brought up to date without being told
 PATIENCE = 5.0  # seconds for a browser to take a message
-QUEUE_LENGTH = 100
 
 
 class Wire(Protocol):
@@ -62,7 +61,7 @@ class Page:
         """The queue, if it is another one than the page has."""
         async with self._turn:
             user = await self.store.user(self.user_id)
-            views = await access.queue(self.store, user, QUEUE_LENGTH)
+            views = await access.queue(self.store, user, draw.QUEUE_LENGTH + 1)
             counts = await self.store.counts()
             message = orjson.dumps(draw.queue(views, counts, user.id))
             if message != self._queue:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -22,6 +23,7 @@ ADAPTIVE = "application/vnd.microsoft.card.adaptive"
 MESSAGE = "application/vnd.microsoft.activity.message"
 CUTS = (12_000, 8000, 5000, 2500)
 """Characters of a long text: less and less, until it fits."""
+TOO_LONG = "The text is too long to be sent from here anyway: save it in the console."
 MOST_LINE = 1000
 MOST_SUMMARY = 300
 HELP_FACTS = [{"title": usage, "value": meaning} for usage, meaning in HELP]
@@ -53,7 +55,7 @@ def _written(text: str, summary: str) -> Json:
     told, has_help, _ = text.partition(help_text())
     help = [{"type": "FactSet", "facts": HELP_FACTS}] if has_help else []
     for most in CUTS:
-        cut = clip("\n".join(told.splitlines()[: most // 40]), most)
+        cut = _beginning(told, most)
         is_whole = cut.strip() == told.strip()
         note = [] if is_whole else [block("✂ The rest is in the console.", size="Small")]
         drawn = _adaptive([*lines(cut), *note, *help], summary)
@@ -63,23 +65,46 @@ def _written(text: str, summary: str) -> Json:
 
 
 def draw_noted(card: Card, note: str, typed: str, zone: ZoneInfo) -> Json:
-    """The card with a note on top. What was typed is still under Edit, or in the note itself."""
-    kept, is_kept = _with_text(card, typed)
-    items = [block(note, weight="Bolder")]
-    if typed:
-        where = "under Edit" if is_kept else f"this:\n{clip(clean(typed), 4000)}"
-        items.append(block(f"Your text was not saved: it is {where}", size="Small"))
-    return _headed(kept, zone, items)
+    """The card with a note on top. What was typed is still under Edit; where it does not fit, it is
+    in the note itself, as much of it as fits."""
+    said = [block(note, weight="Bolder")]
+    if not typed:
+        return _headed(card, zone, said)
+    where = block("Your text was not saved: it is under Edit", size="Small")
+    drawn = _headed(_with_text(card, typed), zone, [*said, where])
+    if json.dumps(typed) in json.dumps(drawn):
+        return drawn
+    where = block("Your text was not saved: it begins", size="Small")
+    for most in CUTS:
+        begins = lines(_beginning(clean(typed), most))
+        drawn = _headed(card, zone, [*said, where, *begins])
+        if size(drawn) <= LIMIT:
+            break
+    return drawn
 
 
 def draw_question(card: Card, question: str, press: Press, zone: ZoneInfo) -> Json:
-    """The card with a question on top, and a button that does it anyway."""
+    """The card with a question on top, and a button that does it anyway. A long text is in that
+    button alone; one that does not fit there is kept in a note."""
+    typed = press.text if press.verb is Verb.EDIT else ""
+    said = block(question, weight="Bolder")
+    for has_copies in (True, False):
+        actions = {"type": "ActionSet", "actions": [_go_on(card, press, has_copies)]}
+        kept = _with_text(card, typed) if has_copies else card
+        drawn = _headed(kept, zone, [said, actions])
+        if size(drawn) <= LIMIT:
+            return drawn
+    return draw_noted(card, f"{question} {TOO_LONG}", typed, zone)
+
+
+def _go_on(card: Card, press: Press, has_fallback: bool) -> Json:
     shown = replace(card, seen=press.seen)
     name = SAVE_AND_SEND if press.then_send else str(press.verb)
     data = {**press_data(shown, name, True), "t": press.ticket_id}
     if press.text:
         data[input_id(press.verb, press.seen)] = press.text
-    action = {
+    submit = {"type": "Action.Submit", "title": "Do it anyway", "data": data}
+    return {
         "type": "Action.Execute",
         "id": "go_on",
         "verb": "act",
@@ -87,11 +112,8 @@ def draw_question(card: Card, question: str, press: Press, zone: ZoneInfo) -> Js
         "style": "destructive",
         "data": data,
         "associatedInputs": "none",
-        "fallback": {"type": "Action.Submit", "title": "Do it anyway", "data": data},
+        "fallback": submit if has_fallback else "drop",
     }
-    items = [block(question, weight="Bolder"), {"type": "ActionSet", "actions": [action]}]
-    kept, _ = _with_text(card, press.text if press.verb is Verb.EDIT else "")
-    return _headed(kept, zone, items)
 
 
 def card_answer(adaptive: Json) -> Json:
@@ -109,13 +131,17 @@ def with_card(adaptive: Json, card: Card, zone: ZoneInfo) -> Json:
     return _message(adaptive, clip(spelled(card.line, zone, card.drawn_at), MOST_SUMMARY))
 
 
-def _with_text(card: Card, text: str) -> tuple[Card, bool]:
+def _with_text(card: Card, text: str) -> Card:
     """Edit filled with this text, if there is Edit."""
-    has_edit = any(button.verb is Verb.EDIT for button in card.buttons)
-    if not text or not has_edit:
-        return card, False
+    if not text:
+        return card
     buttons = (replace(b, text=text) if b.verb is Verb.EDIT else b for b in card.buttons)
-    return replace(card, buttons=tuple(buttons)), True
+    return replace(card, buttons=tuple(buttons))
+
+
+def _beginning(text: str, most: int) -> str:
+    """Every line costs a block of its own."""
+    return clip("\n".join(text.splitlines()[: most // 40]), most)
 
 
 def _headed(card: Card, zone: ZoneInfo, items: list[Json]) -> Json:

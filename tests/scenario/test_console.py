@@ -23,6 +23,7 @@ from aiohttp import (
 from aiohttp.test_utils import TestClient, TestServer
 
 from bot.commands import Commands
+from bot.console import draw
 from bot.console.connect import NO_SESSION, SCRIPT, Console
 from bot.console.hub import LocalHub, RedisHub
 from bot.console.post import COALESCE, REREAD
@@ -41,6 +42,7 @@ from tests.doubles.databases import Engines
 from tests.doubles.desk import FastClock, Scene, drafted, mail, new_vault, received, scene
 from tests.doubles.redis import RealRedis
 from tests.doubles.slack_office import SlowStore
+from tests.doubles.views import ANN, a_view
 
 Client = TestClient[web.Request, web.Application]
 
@@ -298,10 +300,17 @@ async def test_a_page_is_told_the_queue_and_opens_a_ticket(desk: Desk) -> None:
         (row,) = queue["rows"]
         assert row["subject"] == "Nobody in our office can log in"
         assert (row["who"], row["urgency"]) == ("Priya Nair", "critical")
-        assert queue["counts"] == {"waiting": 1, "reading": 0, "sent": 0}
+        assert queue["counts"] == {"waiting": 1, "is_more": False, "reading": 0, "sent": 0}
         card = await line.open(row["id"])
         assert card["card"]["type"] == "AdaptiveCard"
         assert "nobody can log in" in (await line.hear("mail"))["text"]
+
+
+def test_a_queue_that_is_longer_than_the_list_says_so() -> None:
+    for waiting, is_more in ((99, False), (100, False), (101, True)):
+        told: Any = draw.queue([a_view()] * waiting, {}, ANN)
+        assert told["counts"]["is_more"] is is_more
+        assert told["counts"]["waiting"] == len(told["rows"]) == min(waiting, 100)
 
 
 async def test_approving_shows_when_it_leaves_and_undo_takes_it_back(desk: Desk) -> None:
@@ -570,13 +579,13 @@ async def test_when_the_database_is_away_the_page_says_so_and_goes_on(
         async with other.page() as line:
             fragile.is_away = True
             await line.socket.send_json({"type": "open", "id": made.ticket.id})
-            assert "do not answer" in (await line.hear("note"))["text"]
+            assert "cannot reach its records" in (await line.hear("note"))["text"]
             fragile.is_away = False
             card = await line.open(made.ticket.id)
             fragile.is_away = True
             # by its key the page knows that it need not wait for this click any more
             key = await line.press(card, "Claim")
-            assert "do not answer" in (await line.hear("note", key=key))["text"]
+            assert "cannot reach its records" in (await line.hear("note", key=key))["text"]
 
 
 class FragileStore(Store):
@@ -685,7 +694,7 @@ async def test_a_file_that_the_records_could_not_take_is_told(slow_desk: Desk) -
         origin = {"Origin": slow_desk.origin()}
         answer = await slow_desk.client.post("/attach", data=form(card, b"x"), headers=origin)
         assert answer.status == 503
-        assert "The records do not answer" in (await answer.json())["text"]
+        assert "The desk cannot reach its records" in (await answer.json())["text"]
         slow_desk.scene.store.is_away = False
 
 

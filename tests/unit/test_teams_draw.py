@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -57,13 +59,37 @@ def test_a_question_about_an_old_card_is_about_what_was_seen() -> None:
     assert read_press(data).seen == old.seen
 
 
-@pytest.mark.parametrize("length", [10, 5000, 60_000])
-def test_notes_and_questions_keep_the_limit(length: int) -> None:
-    card = ticket_card(a_view(), NOW)
-    noted = draw_noted(card, "The draft was changed.", "x" * length, BERLIN)
+@pytest.mark.parametrize("letter", ["x", "ж", "x\n"])
+@pytest.mark.parametrize("length", [10, 5000, 9000, 16_000, 60_000])
+def test_a_note_keeps_what_was_typed_within_the_limit(letter: str, length: int) -> None:
+    card, typed = ticket_card(a_view(), NOW), letter * length
+    noted = draw_noted(card, "The draft was changed.", typed, BERLIN)
     assert size(noted) <= LIMIT + MARGIN
-    kept = any(input_id(Verb.EDIT, card.seen) in json.dumps(part) for part in noted["body"])
-    assert kept or "too long for this card" in words(noted)
+    if "it is under Edit" in words(noted):
+        field = {"id": input_id(Verb.EDIT, card.seen), "value": typed}.items()
+        assert [part for part in nodes(noted) if field <= part.items()]
+    else:
+        assert words(noted).count(letter.strip()) >= 60
+        assert "Your text was not saved: it begins" in words(noted)
+
+
+@pytest.mark.parametrize("length", [10, 5000, 9000, 16_000, 60_000])
+def test_a_question_about_a_long_text_keeps_the_limit(length: int) -> None:
+    press = pressed(a_view(), Verb.EDIT, "x" * length, then_send=True)
+    asked = draw_question(ticket_card(a_view(), NOW), "It tells an IBAN.", press, BERLIN)
+    assert size(asked) <= LIMIT + MARGIN
+    if length < 18_000:
+        assert read_press(action(asked, "Do it anyway")["data"]).text == press.text
+    else:
+        assert "save it in the console" in words(asked)
+        assert words(asked).count("x" * 1000)
+
+
+def nodes(part: object) -> Iterator[dict[str, Any]]:
+    if isinstance(part, dict):
+        yield part
+    for one in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        yield from nodes(one)
 
 
 def test_one_line_is_plain_and_more_lines_stay_lines() -> None:

@@ -18,16 +18,9 @@ let isReopening = false; // by us, not by the person: the focus stays where it i
 let press = () => {};
 
 export const onPress = (handler) => { press = handler; };
-export const current = () => shown?.id ?? null;
 export const about = () => (shown ? { t: shown.id, r: shown.seen?.id, v: shown.seen?.version, h: shown.seen?.hash } : null);
 export const hasTyped = () => typed.size > 0;
 export const typedFor = (id, verb) => typed.get(id)?.[verb]?.text;
-
-export function clear() {
-  shown = waiting = drawn = null;
-  at("card").replaceChildren();
-  for (const id of ["changed", "kept", "mail", "attach"]) at(id).hidden = true;
-}
 
 /** A card from the server. */
 export function receive(message) {

@@ -9,7 +9,6 @@ const at = (id) => document.getElementById(id);
 let line = null;
 let selected = null;
 let hasChosen = false; // until then the first of the queue is shown, whichever it is
-let latest = null; // the queue as last told
 const sent = new Map(); // key → the click, until it is answered
 const taken = new Set(); // the keys of those that have arrived
 const LATE = 5000; // milliseconds
@@ -66,9 +65,9 @@ function hear(message) {
 // -- queue and card
 
 function showQueue(message) {
-  latest = message;
-  const { waiting, reading, sent: left } = message.counts;
-  const counts = [`${waiting} waiting`, reading && `${reading} being drafted`, left && `${left} sent`];
+  const { reading, sent: left, is_more } = message.counts;
+  const waiting = `${message.counts.waiting || ""}${is_more ? "+" : ""}`;
+  const counts = [`${waiting || 0} waiting`, reading && `${reading} being drafted`, left && `${left} sent`];
   at("counts").textContent = counts.filter(Boolean).join(" · ");
   document.title = waiting ? `(${waiting}) Maildesk` : "Maildesk";
   if (!hasChosen) {

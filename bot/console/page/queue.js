@@ -8,8 +8,6 @@ const empty = document.getElementById("empty");
 let order = [];
 let place = 0;
 
-export const ids = () => order;
-
 export function draw(queue, selected, choose) {
   order = queue.rows.map((row) => row.id);
   const had = document.activeElement?.closest("#rows [data-ticket]")?.dataset.ticket;
