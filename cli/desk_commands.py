@@ -114,6 +114,7 @@ async def check(settings: Settings) -> list[Record]:
         "privacy": lambda: _privacy(settings),
         "rules": lambda: _rules(settings),
         "writer": lambda: _writer(settings),
+        "on call": lambda: _on_call(settings),
         "slack": lambda: _slack(settings),
         "teams": lambda: _teams(settings),
         **await _mailbox_probes(settings),
@@ -183,6 +184,19 @@ async def _writer(settings: Settings) -> str:
     if not urls:
         raise Refused("No language model is configured: drafts quote your articles")
     return ", ".join(urls)
+
+
+async def _on_call(settings: Settings) -> str:
+    called = settings.escalation.on_call
+    if not called:
+        raise Refused("nobody: a breach is told to assignees and managers alone")
+    async with opened_store(settings) as store:
+        missing = [address for address in called if await store.user_by_email(address) is None]
+    if missing:
+        raise Misconfigured(
+            f"escalation.on_call names {', '.join(missing)}: no user has this address; see user add"
+        )
+    return ", ".join(called)
 
 
 async def _slack(settings: Settings) -> str:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from cli import desk_commands
+from desk.people import Role
 from desk.settings import SecondWriterSettings, TeamsSettings, read_settings
+from desk.sla.settings import EscalationSettings
 from tests.doubles.command_line import command
 from tests.doubles.maildesk import ROOT
 from tests.services import need, need_file
@@ -148,6 +150,17 @@ async def test_check_goes_on_where_the_database_is_down(tmp_path: Path) -> None:
     assert "did not answer" in str(rows["database"]["detail"])
     assert rows["writer"]["detail"] == "http://127.0.0.1:1"
     assert "local test" in str(rows["teams"]["detail"])
+
+
+async def test_check_knows_who_is_on_call(tmp_path: Path) -> None:
+    called = ("Ann@x.example", "bo@x.example")
+    escalation = EscalationSettings(on_call=called)
+    settings = read_settings(data=tmp_path, encoder=tmp_path / "none", escalation=escalation)
+    for address, is_ready in (("ann@x.example", False), ("bo@x.example", True)):
+        await desk_commands.add_user(settings, address, "", Role.AGENT, "")
+        [row] = [one for one in await desk_commands.check(settings) if one["name"] == "on call"]
+        assert row["ok"] is is_ready
+        assert ("names bo@x.example: no user" in str(row["detail"])) is not is_ready
 
 
 async def test_a_missing_key_is_said_and_nothing_is_made_anew(tmp_path: Path) -> None:
