@@ -18,13 +18,13 @@ from mail.quota import OneItem
 
 log = logging.getLogger(__name__)
 
-FROM, TO = ("From", "Reply-To"), ("To", "Cc", "Bcc")
+FROM, REPLY_TO, TO = ("From",), ("Reply-To",), ("To", "Cc", "Bcc")
 AUTO = "Auto-Submitted"  # RFC 3834 §5: a mail without it, or with "no", was sent by a person
 
 
 @dataclass(frozen=True, slots=True)
 class _Message:
-    """One of a thread. ``people`` are whom it went to when it ``is_sent``, else whom it is from."""
+    """One of a thread. ``people`` are whom it went to when it ``is_sent``, else whom to answer."""
 
     at: datetime
     is_sent: bool
@@ -73,7 +73,7 @@ class AnsweredThreads:
     async def _thread(self, id: str) -> Thread:
         """Empty when Gmail does not hand it over: a ticket too many is better than none."""
         try:
-            thread = await self._api.thread(id, *FROM, *TO, AUTO)
+            thread = await self._api.thread(id, *FROM, *REPLY_TO, *TO, AUTO)
         except Misconfigured:
             raise
         except (OneItem, Permanent) as error:
@@ -101,9 +101,13 @@ def _message(record: Mapping[str, Any]) -> _Message:
         name == AUTO.lower() and value.strip().lower() != "no" for name, value in given
     )
     is_sent = "SENT" in record.get("labelIds", ()) and not is_automatic
-    wanted = {name.lower() for name in (TO if is_sent else FROM)}
-    found = [one for name, value in given if name in wanted for one in addresses(value)]
-    people = frozenset(one.address.casefold() for one in found if one.address)
+    people = _people(given, TO) if is_sent else _people(given, REPLY_TO) or _people(given, FROM)
     return _Message(
         datetime.fromtimestamp(int(record["internalDate"]) / 1000, UTC), is_sent, people
     )
+
+
+def _people(headers: Iterable[tuple[str, str]], names: Sequence[str]) -> frozenset[str]:
+    wanted = {name.lower() for name in names}
+    found = [one for name, value in headers if name in wanted for one in addresses(value)]
+    return frozenset(one.address.casefold() for one in found if one.address)

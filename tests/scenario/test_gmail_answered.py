@@ -57,10 +57,12 @@ async def test_only_a_later_mail_of_ours_to_whoever_wrote_is_an_answer(google: G
     say(google, 4, customer(4), 4, "Auto-Submitted: auto-replied\r\n")
     say(google, 5, "x@y.example", 4, f"Cc: z@y.example, {customer(5)}\r\n")
     say(google, 6, "boss@elsewhere.example", 4)
+    ask(google, 7, 5, "Reply-To: visitor@elsewhere.example\r\n")  # from the form of a web site
+    say(google, 7, f"{customer(7)}, someone.else@elsewhere.example", 4)
     async with gmail_provider(google) as provider:
         page = await provider.fetch("")
     assert answered(page) == [1, 5, 6]
-    assert numbers(page) == list(range(7))
+    assert numbers(page) == list(range(8))
 
 
 async def test_it_costs_one_list_and_one_request_a_thread_of_ours(google: Google) -> None:
