@@ -10,13 +10,13 @@ import asyncio
 import logging
 import random
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-from desk.errors import DeskError, Misconfigured, Transient
+from desk.errors import DeskError, Misconfigured, Throttled, Transient
 from desk.ports import Clock, SystemClock
 from mail.graph import Gone, Graph, SyncLost
 from mail.outlook_answered import told
@@ -42,9 +42,21 @@ FIRST = "/mailFolders/{folder}/messages/delta?changeType=created&$select=" + SEL
 SOME = 50
 PAGES = 20
 """Of a folder in one fetch: old mails and empty pages give nothing to hand over."""
-OTHERS = 5
-"""So many other mails must have been read before one that cannot be read is given up."""
+TRIES, OTHERS = 3, 5
+"""So often must a mail have failed, and so many others been read since, before it is given up."""
 BACKFILL = timedelta(days=14)
+
+
+@dataclass(slots=True)
+class _Failure:
+    """How often a mail could not be read, and how many others were since the first time."""
+
+    tries: int = 0
+    others: int = 0
+
+    @property
+    def is_final(self) -> bool:
+        return self.tries >= TRIES and self.others >= OTHERS
 
 
 class OutlookProvider:
@@ -66,7 +78,7 @@ class OutlookProvider:
         self._poll = poll
         self._backfill = backfill
         self._seen: dict[str, str] = {}  # by folder: where to look for news
-        self._failing: dict[str, int] = {}  # by mail: how many others were read since
+        self._failing: dict[str, _Failure] = {}  # by mail
 
     async def __aenter__(self) -> Self:
         return self
@@ -231,17 +243,18 @@ class OutlookProvider:
         others are read: then whoever reads the ticket is told, and the mailbox goes on."""
         try:
             raw = await self._graph.read_raw(path, MAIL_BYTES)
-        except (Gone, Misconfigured):
+        except (Gone, Misconfigured, Throttled):  # a pause says nothing of this mail
             raise
         except DeskError as error:
-            others = self._failing.setdefault(id, 0)
-            if isinstance(error, Transient) and others < OTHERS:
+            failure = self._failing.setdefault(id, _Failure())
+            failure.tries += 1
+            if isinstance(error, Transient) and not failure.is_final:
                 raise
             log.warning("a mail cannot be read: %s", error)
             return never_handed_over("Outlook", id)
         self._failing.pop(id, None)
-        for failing in self._failing:
-            self._failing[failing] += 1
+        for failure in self._failing.values():
+            failure.others += 1
         return raw
 
 

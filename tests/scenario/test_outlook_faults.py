@@ -192,6 +192,26 @@ async def test_one_mail_that_is_never_handed_over_does_not_leave_the_mailbox_alo
     assert [one for one in failures if "left alone" in one] == []
 
 
+@pytest.mark.parametrize(
+    "second",
+    [
+        [Fault("$value", 429, "ApplicationThrottled", retry_after="600")],
+        [Fault("$value", 500, "ErrorInternalServerError")] * 6,
+    ],
+)
+async def test_a_mail_that_failed_once_is_not_given_up_for_an_outage_later(
+    service: Graph, reader: Reader, second: list[Fault]
+) -> None:
+    """Though many others were read in between."""
+    slow, *_ = fill(service, range(12))
+    first = Fault(f"{slow.id}/$value", 500, "ErrorInternalServerError")
+    service.faults.extend([first] * 6)
+    service.faults.extend(replace(one, where=f"{slow.id}/$value") for one in second)
+    await patiently(service, reader)
+    await patiently(service, reader)
+    assert reader.received == expected(range(12))
+
+
 async def test_a_row_of_mails_that_are_never_handed_over_holds_up_no_others(
     service: Graph, reader: Reader
 ) -> None:
