@@ -163,11 +163,15 @@ def user_list(is_json: IsJson = False, data: Data = None) -> None:
 
 
 @audit.command("verify")
-def audit_verify(is_json: IsJson = False, data: Data = None) -> None:
+def audit_verify(
+    head: Annotated[str, typer.Option(help="Printed before: the log must hold it.")] = "",
+    is_json: IsJson = False,
+    data: Data = None,
+) -> None:
     """Is the audit log whole? Exit code 1 when it is not."""
     from cli import desk_commands, output
 
-    verdict = asyncio.run(desk_commands.verify(settings(data)))
+    verdict = asyncio.run(desk_commands.verify(settings(data), head))
     output.show([verdict], is_json)
     if not verdict["ok"]:
         raise typer.Exit(1)

@@ -76,9 +76,10 @@ async def users(settings: Settings) -> list[Record]:
         ]
 
 
-async def verify(settings: Settings) -> Record:
+async def verify(settings: Settings, known: str) -> Record:
+    """``known`` is a head that was printed before, or empty."""
     async with opened_store(settings) as store:
-        found = await store.verify()
+        found = await store.verify(known.strip().lower())
         return {
             "ok": found.ok,
             "entries": found.entries,

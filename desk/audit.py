@@ -133,15 +133,17 @@ async def entries(connection: AsyncConnection) -> AsyncIterator[AuditLog]:
         last = rows[-1]["n"]
 
 
-async def verify(connection: AsyncConnection) -> Verdict:
-    """Walk the chain and hold its end against the head."""
-    n, previous = 0, GENESIS
+async def verify(connection: AsyncConnection, known: str = "") -> Verdict:
+    """Walk the chain and hold its end against the head. ``known`` is a head of before that was kept
+    elsewhere: a chain that never passed it was written anew, its head with it."""
+    n, previous, is_passed = 0, GENESIS, known in ("", GENESIS)
     async for entry in entries(connection):
         fields = {name: getattr(entry, name) for name in AuditLog.__slots__}
         if entry.n != n + 1 or entry.previous != previous or digest(fields) != entry.hash:
             return Verdict(False, n, previous, n + 1)
         n, previous = entry.n, entry.hash
+        is_passed = is_passed or known == entry.hash
     head = (await connection.execute(select(audit_heads))).one()
-    if (head.n, head.hash) != (n, previous):
+    if (head.n, head.hash) != (n, previous) or not is_passed:
         return Verdict(False, n, previous, n + 1)
     return Verdict(True, n, previous, None)

@@ -218,6 +218,6 @@ class Store(Directory, Lateness):
         async with self.read() as connection:
             return await dead_letters.given_up(connection)
 
-    async def verify(self) -> audit.Verdict:
+    async def verify(self, known: str = "") -> audit.Verdict:
         async with self.read() as connection:
-            return await audit.verify(connection)
+            return await audit.verify(connection, known)

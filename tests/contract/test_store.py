@@ -192,6 +192,24 @@ async def test_tampering_with_the_audit_log_is_found(
     assert (verdict.ok, verdict.first_broken) == (False, broken)
 
 
+async def test_a_log_that_was_written_anew_is_found_by_a_head_of_before(any_store: Store) -> None:
+    """Somebody with all rights cuts its tail off, and the head with it."""
+    at = await scene(any_store)
+    early = await any_store.verify()
+    await at.actions.act(await at.request(Verb.APPROVE))
+    late = await any_store.verify()
+    assert (await any_store.verify(early.head)).ok
+    assert (await any_store.verify(late.head)).ok
+    cut = delete(audit_logs).where(audit_logs.c.n > early.entries)
+    await _without_triggers(any_store, cut)
+    async with any_store.engine.begin() as connection:
+        await connection.execute(update(audit_heads).values(n=early.entries, hash=early.head))
+    assert (await any_store.verify()).ok
+    assert (await any_store.verify(early.head)).ok
+    verdict = await any_store.verify(late.head)
+    assert (verdict.ok, verdict.first_broken) == (False, early.entries + 1)
+
+
 async def test_personal_data_lies_sealed_in_every_table(any_store: Store) -> None:
     await scene(any_store)
     secrets = [b"priya", b"Nair", b"nobody can log in", b"we are on it", b"ann@lanewright"]

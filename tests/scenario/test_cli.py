@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from app import cli
 from cli import desk_commands
 from desk.people import Role
 from desk.settings import SecondWriterSettings, TeamsSettings, read_settings
@@ -124,6 +126,12 @@ async def test_users_queue_and_audit_work_on_an_empty_desk(tmp_path: Path) -> No
     assert (code, said.strip()) == (2, "maildesk: There is no ticket #7 in your mailboxes")
     code, [verdict], _ = await command(data, "audit", "verify", "--json")
     assert (code, verdict["ok"], verdict["first_broken"]) == (0, True, None)
+
+
+def test_a_log_without_a_head_of_before_fails_the_audit(tmp_path: Path) -> None:
+    words = ["audit", "verify", "--json", "--data", str(tmp_path / "v")]
+    assert CliRunner().invoke(cli, words).exit_code == 0
+    assert CliRunner().invoke(cli, [*words, "--head", "ab"]).exit_code == 1
 
 
 async def test_check_has_a_row_for_each_part(tmp_path: Path, encoder: Path) -> None:
