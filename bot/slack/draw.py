@@ -60,7 +60,9 @@ def _head(card: Card) -> Iterator[Block]:
     ours = " · ".join(filter(None, (TONES.get(card.tone, ""), mrkdwn(card.due, HEAD // 2))))
     yield beside(ours, plain(card.who, HEAD // 2))
     if card.status:
-        yield section(f"{_sign(card)} *{mrkdwn(card.status, STATUS)}*")
+        # what a mail server said may have lines; bold ends with the first
+        status = mrkdwn(" ".join(card.status.split()), STATUS)
+        yield section(f"{_sign(card)} *{status}*")
 
 
 def _sign(card: Card) -> str:

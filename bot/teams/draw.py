@@ -15,7 +15,6 @@ from bot.commands import HELP, help_text
 from bot.press import SAVE_AND_SEND, Press, input_id, press_data
 from bot.words import clean, clip
 from desk.moves import Verb
-from desk.standing import unmarked
 
 Json = dict[str, Any]
 
@@ -43,7 +42,7 @@ def draw_pointer(card: Card) -> Json:
 def draw_text(text: str, zone: ZoneInfo, now: datetime) -> Json:
     """One line as plain text; more as a card, for clients join the lines of plain text. Nothing in
     either is a mention, a link or Markdown."""
-    said = clean(unmarked(text, zone, now))
+    said = clean(spelled(text, zone, now))
     if "\n" not in said and len(said) <= MOST_LINE:
         return {"type": "message", "textFormat": "plain", "text": said}
     summary = clip(said.partition("\n")[0], MOST_SUMMARY)
@@ -123,7 +122,7 @@ def card_answer(adaptive: Json) -> Json:
 
 def text_answer(text: str, zone: ZoneInfo, now: datetime) -> Json:
     """To Action.Execute: words for its presser alone."""
-    return {"statusCode": 200, "type": MESSAGE, "value": clean(unmarked(text, zone, now))}
+    return {"statusCode": 200, "type": MESSAGE, "value": clean(spelled(text, zone, now))}
 
 
 def with_card(adaptive: Json, card: Card, zone: ZoneInfo) -> Json:

@@ -325,6 +325,22 @@ async def test_nothing_sticks_out_at_any_width_or_colour(
         "name => getComputedStyle(document.body)[name].match(/\\d+/g).map(Number)[0])"
     )
     assert (colours[0] > colours[1]) == (scheme == "dark")
+    # what is answered is seen, wherever the page was scrolled to
+    await page.fill("#line", "help")
+    await page.keyboard.press("Enter")
+    await page.locator("#answer-text", has_text="the tickets that wait").wait_for()
+    box = await page.locator("#answer").bounding_box()
+    assert 0 <= box["y"] <= box["y"] + box["height"] <= 800
+    assert not served.problems
+
+
+async def test_what_was_done_behind_more_closes_it(served: Served) -> None:
+    page = await served.page()
+    more = page.get_by_role("button", name="More", exact=True)
+    await more.click()
+    await page.get_by_role("button", name="Reject draft").click()
+    await card_says(page, "Draft rejected by Ann")
+    await page.locator("#card [aria-expanded=true]").wait_for(state="detached")
     assert not served.problems
 
 

@@ -44,6 +44,7 @@ from desk.email import Address, Attachment
 from desk.ids import ResponseId, TicketId
 from desk.moves import Verb
 from desk.response import Finding, Severity
+from desk.signature import AGENT
 from desk.standing import when
 from tests.doubles.blocks import problems, texts, view_problems
 from tests.doubles.views import NOW, a_view, every_state
@@ -155,6 +156,28 @@ def test_nothing_that_can_be_done_is_lost_behind_more() -> None:
     drawn = draw(replace(one, buttons=quiet))
     assert problems(drawn["blocks"]) == []
     assert all(verb.capitalize() in str(drawn) for verb in verbs)
+
+
+def test_a_status_of_several_lines_stays_bold() -> None:
+    (said,) = [
+        text
+        for text in texts(
+            draw(replace(card("failed"), status="550\r\n  no\nsuch user"))["blocks"], "mrkdwn"
+        )
+        if "550" in text
+    ]
+    assert said.endswith("*550 no such user*")
+
+
+def test_a_field_says_what_the_name_in_it_will_be() -> None:
+    signed = f"{'word ' * 1000}\n\nKind regards\n{AGENT}"
+    view = edit_view(*split(Form(Carried(Verb.EDIT, TicketId(1))), signed))
+    labels = [b["label"]["text"] for b in view["blocks"] if b["block_id"].startswith("reply.")]
+    assert labels[0] == f"Your reply, part 1 of {len(labels)}"
+    assert labels[-1].endswith("; {agent} is the name of whoever approves")
+    assert view_problems(view) == []
+    [edit] = [one for one in ticket_card(a_view(text=signed), NOW).buttons if one.verb is Verb.EDIT]
+    assert edit.asks == "Your reply; {agent} is the name of whoever approves"
 
 
 # -- text

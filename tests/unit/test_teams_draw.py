@@ -118,4 +118,4 @@ def test_a_long_mail_is_cut_and_says_so(text: str) -> None:
 
 def test_words_for_the_presser_have_times_in_the_offices_zone() -> None:
     at = datetime(2026, 11, 22, 11, 31, tzinfo=UTC)
-    assert text_answer(f"Sent by Ann, {when(at)}", BERLIN, NOW)["value"] == "Sent by Ann, 12:31"
+    assert text_answer(f"Sent by Ann, {when(at)}", BERLIN, NOW)["value"] == "Sent by Ann, 12:31 CET"

@@ -34,6 +34,11 @@ export function release() {
   if (at("card").contains(document.activeElement)) at("ticket").focus({ preventScroll: true });
 }
 
+/** What was done from behind More is done: it closes, unless something is typed there. */
+export function fold() {
+  if (expanded() === "open_more" && !typed.get(shown?.id)?.regenerate) collapse();
+}
+
 /** Opens the field with the person's text, if another button closed it. */
 export function showTyped() {
   if (typed.get(shown?.id)?.edit && expanded() !== "open_edit") reopenField("open_edit");

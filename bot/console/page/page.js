@@ -142,6 +142,7 @@ function done(key) {
   card.release();
   if (data.verb === "edit" || data.verb === "edit_send") card.forget(data.t, "edit");
   else if (data.verb === "regenerate") card.forget(data.t, "regenerate");
+  else card.fold();
 }
 
 function note(message) {
