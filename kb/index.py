@@ -81,7 +81,8 @@ class Index:
             stored = await self._query(client, of_these, ["version"])
             version = max([time.time_ns(), *(row["version"] + 1 for row in stored)])
             rows = [row for one in batch for row in _rows(one, version)]
-            for at in range(0, len(rows), 500):
+            # the last first: an article is listed by its first passage, when the others are there
+            for at in reversed(range(0, len(rows), 500)):
                 await client.upsert(self._collection, rows[at : at + 500], timeout=self._timeout)
             older = f"{of_these} and version < {version}"
             await client.delete(self._collection, filter=older, timeout=self._timeout)

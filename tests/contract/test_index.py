@@ -250,6 +250,21 @@ async def test_many_articles_added_at_once_are_all_there(index: PassageIndex) ->
     assert len(await index.articles()) == 12
 
 
+@pytest.mark.parametrize("bad", [3, 505])
+async def test_a_version_that_was_stored_in_part_does_not_count_as_there(
+    server: str, bad: int
+) -> None:
+    """Whoever adds what is missing goes by the list."""
+    passages = [Passage("long.md", "Long", "", f"Part {n}.") for n in range(510)]
+    vectors = [np.ones(8, np.float32) for _ in passages]
+    vectors[bad] = np.ones(7, np.float32)  # is refused, and with it those it is handed over with
+    torn = Embedded(article("long.md", "Long"), passages, vectors)  # type: ignore[arg-type]
+    async with Index(server, dimension=8, collection=f"c{time.time_ns()}") as index:
+        with pytest.raises((Permanent, Transient)):
+            await index.add([torn])
+        assert await index.articles() == []
+
+
 async def test_an_index_of_another_encoder_is_refused(opener: Opener) -> None:
     async with opener() as index:
         await add(index, REFUNDS)
