@@ -366,7 +366,7 @@ def test_a_review_takes_milliseconds() -> None:
 
 
 @pytest.mark.parametrize(
-    "blob", ["a", "1", "1.", "a.", "a-1", "@", "<", "[1]", "0 ", "€1 ", "May 1", "**a [b]("]
+    "blob", ["a", "1", "1.", "a.", "a-1", "@", "<", "[1]", "0 ", "€1 ", "May 1", "**a ", "[b]("]
 )
 def test_a_mail_made_to_stall_the_checks_does_not(blob: str) -> None:
     started = time.process_time()
