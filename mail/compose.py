@@ -108,6 +108,12 @@ def _attach(mail: EmailMessage, attachment: Attachment, files: Mapping[str, byte
     mail.add_attachment(data, maintype=main, subtype=sub, filename=attachment.name)
 
 
+def spelled(address: str) -> str:
+    """As the composed mail spells it: its domain in ASCII."""
+    local, _, domain = address.rpartition("@")
+    return f"{local}@{_host(domain)}"
+
+
 def reply_subject(subject: str) -> str:
     """``subject`` with one "Re: " in front, whatever stood there; a fixed point of itself."""
     bare = REPLY_PREFIXES.sub("", subject, count=1) if REPLY_PREFIXES.match(subject) else subject

@@ -36,7 +36,7 @@ from desk.signature import Signature
 from desk.store import Store
 from desk.troubles import Part
 from inference.sentences import MARK
-from mail.compose import compose, receiving_address
+from mail.compose import compose, receiving_address, spelled
 from mail.provider import Origin, Provider
 from workers.fence import Fence
 from workers.sent_mail import SentMail
@@ -116,7 +116,8 @@ class Sending:
         await self._hand_over(response, mailbox, letter)
 
     async def _hand_over(self, response: Response, mailbox: Mailbox, letter: Letter) -> None:
-        recipients = [a.address for a in (*response.envelope.to, *response.envelope.cc)]
+        envelope = response.envelope
+        recipients = [spelled(one.address) for one in (*envelope.to, *envelope.cc)]
         provider, fence = self.providers[mailbox.id], Fence(self.store, response)
         try:
             await provider.send(letter.mime, letter.sender, recipients, letter.origin, fence)
@@ -166,7 +167,7 @@ class Sending:
             compose, content, email.parsed, sender, response.message_id, now, attached, ending
         )
         origin = Origin(email.key, email.thread)
-        return mailbox, Letter(mime, sender.address, origin)
+        return mailbox, Letter(mime, spelled(sender.address), origin)
 
     async def _put_back(self, response: Response, error: Transient) -> None:
         """Nothing was handed over: later again. After many tries a person decides. The record says

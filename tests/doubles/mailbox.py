@@ -21,6 +21,7 @@ class ScriptedMailbox:
     arrivals: list[Arrival] = field(default_factory=list)
     sent: list[bytes] = field(default_factory=list)
     origins: list[Origin] = field(default_factory=list)
+    recipients: list[tuple[str, ...]] = field(default_factory=list)
     failures: list[DeskError] = field(default_factory=list)
     keeps: bool = False
 
@@ -47,6 +48,7 @@ class ScriptedMailbox:
     ) -> None:
         await ready()
         self.origins.append(origin)
+        self.recipients.append(tuple(recipients))
         failure = self.failures.pop(0) if self.failures else None
         if failure is None or self.keeps:
             self.sent.append(mime)

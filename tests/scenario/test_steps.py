@@ -473,6 +473,20 @@ async def test_the_provider_is_told_which_mail_is_answered(house: House) -> None
     assert [origin.key for origin in house.mailbox.origins] == ["0"]
 
 
+async def test_a_domain_with_other_than_ascii_is_spelled_alike_in_mail_and_envelope(
+    house: House,
+) -> None:
+    """Few servers take others in an envelope, and Outlook compares."""
+    address = "priya@größe.example".encode()
+    house.mailbox.arrive(FIRST.replace(b"priya@lindqvist.example", address))
+    await house.settle()
+    await house.act(Verb.APPROVE, "a")
+    await house.leave()
+    assert house.mailbox.recipients == [("priya@xn--gre-6ka8i.example",)]
+    [sent] = house.mailbox.sent_mails()
+    assert [one.address for one in sent.to] == ["priya@xn--gre-6ka8i.example"]
+
+
 async def test_a_mailbox_whose_line_breaks_strangely_ends_no_process() -> None:
     waited = asyncio.Event()
 
