@@ -32,9 +32,13 @@ class Service:
     is_patient: bool = False
     reserved: int = 0
 
-    async def run(self, ids: Sequence[int]) -> Mapping[int, Exception]:
+    async def run(
+        self, ids: Sequence[int], at_most: float | None = None
+    ) -> Mapping[int, Exception]:
+        """Within its limit, or within ``at_most`` seconds when that is less."""
+        limit = min((one for one in (self.limit, at_most) if one is not None), default=None)
         # the casts: ``batch`` says which of the two it is, and types cannot
-        async with asyncio.timeout(self.limit):
+        async with asyncio.timeout(limit):
             if self.batch > 1:
                 return await cast(BatchHandler, self.handler)(ids)
             await cast(Handler, self.handler)(ids[0])

@@ -46,15 +46,17 @@ class Runner:
         stall: float = 60.0,
         delay: Callable[[int], float] = backoff,
         trials: Trials | None = None,
+        trial: float = 60.0,
     ) -> None:
         """``tries`` runs kill a job, and ``losses`` lost leases, one of them when nothing ran
-        beside it, for which all runners of a process share ``trials``; running jobs get ``grace``
-        seconds at the end; a step with free slots that has not asked for jobs for ``stall``
-        seconds is stuck; ``delay`` says how long to wait after so many failed tries."""
+        beside it, for which all runners of a process share ``trials``; the others wait ``trial``
+        seconds at most for such a run. Running jobs get ``grace`` seconds at the end; a step with
+        free slots that has not asked for jobs for ``stall`` seconds is stuck; ``delay`` says how
+        long to wait after so many failed tries."""
         self._queue, self._services = queue, dict(services)
         self._settlement = Settlement(queue, dead, tries, delay)
         self._losses, self._grace, self._stall = losses, grace, stall
-        self._trials = trials or Trials()
+        self._trials, self._trial = trials or Trials(), trial
         self._lanes: list[Lane] = []
         self._calls: set[Call] = set()
         self._stopping = asyncio.Event()
@@ -195,7 +197,8 @@ class Runner:
                 await self._isolate(call.claims[0])
                 ids = [claim.id for claim in call.claims]
                 await failpoint("job.claimed")
-                outcome = await caught(service.run(ids))
+                at_most = self._trial if self._is_suspect(call.claims[0]) else None
+                outcome = await caught(service.run(ids, at_most))
                 await failpoint("job.ran")
                 failed = outcome if isinstance(outcome, Mapping) else dict.fromkeys(ids, outcome)
                 claims, call.settling = call.claims, True

@@ -621,6 +621,23 @@ async def test_a_suspect_runs_with_nothing_beside_it(queue: RedisQueue, dead: De
     assert dead.letters == []
 
 
+async def test_a_suspect_that_takes_long_holds_up_the_others_for_a_while_only(
+    queue: RedisQueue, dead: Dead
+) -> None:
+    long, others = Work(30), Work()
+    await put(queue, 1)
+    await lose(queue, 2)
+    services = {TRIAGE: Service(long), SHOW: Service(others)}
+    runner = Runner(queue, services, dead, delay=lambda tries: 60.0, trial=0.3)
+    async with running(runner):
+        await until(lambda: long.runs == [1])
+        await queue.put(job(SHOW, 2, 2))
+        await asyncio.sleep(0.1)
+        assert others.runs == [], "nothing runs beside it"
+        await until(lambda: others.ended == [2], 2)
+    assert dead.failures == [(1, "TimeoutError from CancelledError")]
+
+
 async def test_a_suspect_that_waits_for_quiet_is_given_back_at_the_end(
     queue: RedisQueue, dead: Dead
 ) -> None:
