@@ -18,8 +18,9 @@ from desk.moves import Verb
 from desk.response import Severity
 
 LIMIT = 24_000
-"""Bytes of a card in UTF-8. Teams takes 40 KB of UTF-16 with everything around it
-(https://learn.microsoft.com/microsoftteams/platform/bots/how-to/format-your-bot-messages)."""
+"""Bytes of a card in UTF-8. Teams takes about 100 KB of UTF-16 with everything around it, and calls
+80 KB safe (https://learn.microsoft.com/microsoftteams/platform/bots/how-to/format-your-bot-messages);
+what goes on through Power Automate may have 28 KB (https://learn.microsoft.com/connectors/teams)."""
 
 STYLES = {
     Tone.ALARM: "attention",

@@ -64,7 +64,7 @@ def dead_requeue(
     is_json: IsJson = False,
     data: Data = None,
 ) -> None:
-    """Try them again from the beginning. Exit code 1 when one was closed already."""
+    """Run them again from the beginning. Exit code 1 when one was closed already."""
     from cli import dead_commands, output
 
     rows = asyncio.run(dead_commands.requeue(read_settings(data=data), ids, reason))
@@ -80,7 +80,7 @@ def dead_discard(
     is_json: IsJson = False,
     data: Data = None,
 ) -> None:
-    """Do not try them again; their tickets say so. Exit code 1 when one was closed already."""
+    """Have them not run again; their tickets say so. Exit code 1 when one was closed already."""
     from cli import dead_commands, output
 
     rows = asyncio.run(dead_commands.discard(read_settings(data=data), ids, reason))
