@@ -13,11 +13,10 @@ import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from email import message_from_bytes
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,7 @@ from mail.quota import GMAIL, Patience, Quota
 from tests.doubles.desk import FastClock
 from tests.doubles.emulate import emulator
 from tests.doubles.fault_proxy import FaultProxy, Reply
+from tests.doubles.google_metadata import message_metadata, thread_metadata
 from tests.doubles.google_uploads import Uploads
 from tests.doubles.oauth import HeldTokens
 
@@ -170,7 +170,8 @@ class Google:
         if request.query.get("format") == "metadata":
             names = request.query.getall("metadataHeaders")
             is_thread = "/threads/" in request.path
-            return await (self._thread if is_thread else self._metadata)(request.path, names)
+            told = thread_metadata if is_thread else message_metadata
+            return await told(self.proxy, request.path, names)
         return None
 
     def _refusal(self, request: web.Request) -> Reply | None:
@@ -204,25 +205,6 @@ class Google:
         query = [(name, text) for name, text in request.query.items() if name != "maxResults"]
         path = f"{request.path}?{urlencode([*query, ('maxResults', str(asked))])}"
         return await self.proxy.forward("GET", path, {}, b"")
-
-    async def _thread(self, path: str, names: Sequence[str]) -> Reply:
-        reply = await self.proxy.forward("GET", f"{path}?format=minimal", {}, b"")
-        thread = json.loads(reply.body)
-        messages = []
-        for one in thread.get("messages", []):
-            place = f"{path.partition('/threads/')[0]}/messages/{one['id']}"
-            messages.append(json.loads((await self._metadata(place, names)).body))
-        return Reply.of(reply.status, {**thread, "messages": messages})
-
-    async def _metadata(self, path: str, names: Sequence[str]) -> Reply:
-        """Any header that is asked for; the emulator knows the usual ones."""
-        reply = await self.proxy.forward("GET", f"{path}?format=raw", {}, b"")
-        if reply.status != 200:
-            return reply
-        message = json.loads(reply.body)
-        mail = message_from_bytes(base64.urlsafe_b64decode(message.pop("raw") + "=="))
-        headers = [{"name": name, "value": mail[name]} for name in names if name in mail]
-        return Reply.of(200, {**message, "payload": {"headers": headers}})
 
     async def _token(self, request: web.Request) -> Reply:
         """Refresh tokens are good once here, so that two flights at once are noticed."""
