@@ -19,6 +19,7 @@ from desk.delivery import deliver, give_way
 from desk.errors import Refused
 from desk.moves import Verb
 from desk.people import Role
+from desk.records import envelope_hash
 from desk.response import Response, ResponseState, Severity
 from desk.rules import LEFT_BEFORE, message_id
 from desk.signature import AGENT, signed, taken_back
@@ -92,7 +93,10 @@ async def send_off(
         raise NeedsConfirmation(" ".join(questions))
     if not response.envelope.text.strip():
         raise Refused("There is no draft yet: write the reply with Edit")
-    mailbox, envelope = await change.mailbox(ticket.mailbox_id), response.envelope
+    mailbox = await change.mailbox(ticket.mailbox_id)
+    text = signed(response.envelope.text, request.user.name)
+    envelope = replace(response.envelope, text=text)
+    approved = replace(response, envelope=envelope, hash=envelope_hash(envelope))
     changes = {"assignee": ticket.assignee or request.user.id, "editing": None}
     if (ticket.assignee, ticket.editing) != (changes["assignee"], None):
         await change.set_ticket(ticket, Verb.CLAIM, changes)
@@ -104,8 +108,8 @@ async def send_off(
             "approved_by": request.user.id,
             "approved_at": change.now,
             "send_after": change.now + desk.undo,
-            "message_id": message_id(response, domain),
-            "envelope": replace(envelope, text=signed(envelope.text, request.user.name)),
+            "message_id": message_id(approved, domain),
+            "envelope": envelope,
             "tries": 0,
         },
         confirmed=request.confirmed,
@@ -134,7 +138,8 @@ async def undo(desk: Desk, change: Change, request: ActionRequest, ticket: Ticke
         raise Late
     changes: dict[str, object] = {"approved_by": None, "approved_at": None, "send_after": None}
     envelope, drafted = response.envelope, response.draft.text
-    if AGENT in drafted and response.approved_by is not None:
+    # words that may have left before must stay known as such
+    if AGENT in drafted and response.approved_by is not None and not response.earlier_ids:
         name = (await change.user(response.approved_by)).name
         envelope = replace(envelope, text=taken_back(envelope.text, name, drafted))
     changes |= {"message_id": "", "envelope": envelope}

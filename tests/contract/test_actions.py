@@ -15,6 +15,7 @@ from desk.actions import HANDLERS
 from desk.moves import Verb
 from desk.records import envelope_hash
 from desk.response import ResponseState
+from desk.rules import is_covered_by
 from desk.steps import Step
 from desk.store import Store
 from desk.ticket import TicketState
@@ -339,6 +340,7 @@ async def test_whoever_approves_signs_and_the_approval_covers_that(any_store: St
     assert approved is not None
     assert approved.envelope.text == "Hello.\n\nKind regards\nAnn\nThe desk"
     assert approved.hash == envelope_hash(approved.envelope)
+    assert is_covered_by(approved, approved.message_id), "found later, it is known as these words"
     view = await at.store.view(at.ticket.id)
     assert draft_text(view.response) == approved.envelope.text
     assert await at.actions.act(await at.request(Verb.UNDO)) == DONE
@@ -346,6 +348,24 @@ async def test_whoever_approves_signs_and_the_approval_covers_that(any_store: St
     assert undone is not None
     assert undone.envelope.text.endswith("\n{agent}\nThe desk")
     assert undone.hash == envelope_hash(undone.envelope)
+
+
+async def test_words_that_may_have_left_keep_their_name(any_store: Store) -> None:
+    at = await scene(any_store, "Hello.\n\n{agent}")
+    assert await at.actions.act(await at.request(Verb.APPROVE)) == DONE
+    for verb in (Verb.SEND, Verb.LOSE):
+        async with any_store.change() as change:
+            response = await change.live_response(at.ticket.id)
+            assert response is not None
+            await change.move_response(response, verb)
+    again = await at.request(Verb.SEND_AGAIN, at.omar, confirmed=True)
+    assert await at.actions.act(again) == DONE
+    assert await at.actions.act(await at.request(Verb.APPROVE)) == DONE
+    assert await at.actions.act(await at.request(Verb.UNDO)) == DONE
+    undone = await at.response()
+    assert undone is not None
+    assert undone.envelope.text == "Hello.\n\nAnn"
+    assert is_covered_by(undone, undone.earlier_ids[0])
 
 
 async def test_who_approves_what_a_colleague_claimed_is_told_that_they_sign(
