@@ -334,6 +334,28 @@ async def test_a_letter_about_a_reply_that_did_leave_is_overtaken(any_store: Sto
     await assert_overtaken(at, id, "Marked as sent by Omar")
 
 
+@pytest.mark.parametrize(
+    ("path", "verb"),
+    [
+        ([Verb.APPROVE], Verb.RETIRE),  # the customer wrote again
+        ([Verb.APPROVE, Verb.SEND, Verb.LOSE], Verb.SEND_AGAIN),
+    ],
+)
+async def test_a_letter_about_sending_is_overtaken_by_what_comes_instead(
+    store: Store, path: list[Verb], verb: Verb
+) -> None:
+    at = await scene(store)
+    response = await at.response()
+    assert response is not None
+    async with store.change() as change:
+        for step in path:
+            response = await change.move_response(response, step)
+    id = await buried(at, Step.SENDING, response.id)
+    async with store.change() as change:
+        await change.move_response(response, verb)
+    await assert_overtaken(at, id, "")
+
+
 async def assert_overtaken(at: Scene, id: int, line: str) -> None:
     view = await at.store.view(at.ticket.id)
     assert (view.given_up, standing(view)[: len(line) or None]) == ((), line)
