@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from contextlib import suppress
 from types import MappingProxyType
 
+import structlog
+
+from desk import records
 from desk.change import Change
 from desk.email import Mailbox
 from desk.errors import Permanent, Refused
@@ -16,6 +19,8 @@ from desk.people import Role, User
 from desk.store import Store
 from desk.ticket import Ticket
 from desk.ticket_view import TicketView
+
+log = structlog.get_logger()
 
 NEEDS: Mapping[Verb, Role] = MappingProxyType(
     {
@@ -86,7 +91,19 @@ async def writable(change: Change, user: User, id: TicketId) -> Ticket:
 async def queue(
     store: Store, user: User, limit: int = 50, *, mine: bool = False
 ) -> list[TicketView]:
-    """The tickets that wait for a person, first the one to take next."""
+    """The tickets that wait for a person, first the one to take next; rather without one that
+    cannot be read than none."""
     visible = [box.id for box in await store.mailboxes() if sees(user, box)]
     ids = await store.waiting(visible, limit, user.id if mine else None)
-    return await store.views(ids)
+    try:
+        return await store.views(ids)
+    except records.SPOILED:
+        return [view for id in ids for view in await _readable(store, id)]
+
+
+async def _readable(store: Store, id: TicketId) -> list[TicketView]:
+    try:
+        return await store.views([id])
+    except records.SPOILED as error:
+        log.error("ticket not readable", ticket=id, error=type(error).__name__)
+        return []

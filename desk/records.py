@@ -12,7 +12,7 @@ import structlog
 
 from desk.classification import Category, Classification, Label, Sentiment, Urgency
 from desk.email import Address, Attachment, Bounce, Email, Kind, Mailbox, ParsedEmail, Relation
-from desk.errors import DeskError
+from desk.errors import Permanent
 from desk.people import Role, User
 from desk.response import (
     Citation,
@@ -33,6 +33,9 @@ if TYPE_CHECKING:  # the command parse reads no rows
 Row: TypeAlias = "RowMapping | Mapping[str, Any]"
 T = TypeVar("T")
 
+SPOILED = (Permanent, LookupError, TypeError, ValueError)
+"""What reading a row raises that somebody changed, or that was sealed with a lost key."""
+
 log = structlog.get_logger()
 
 
@@ -45,7 +48,7 @@ def readable(
     for row in rows:
         try:
             found.append(read(row, vault))
-        except (DeskError, LookupError, TypeError, ValueError) as error:
+        except SPOILED as error:
             log.error("row not readable", table=table, id=row["id"], error=type(error).__name__)
     return found
 

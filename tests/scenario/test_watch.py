@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
@@ -9,6 +10,7 @@ import pytest
 from sqlalchemy import Table, update
 from structlog.testing import capture_logs
 
+from desk import access
 from desk.errors import Conflict, Permanent, Transient
 from desk.ids import TicketId
 from desk.moves import Verb
@@ -211,6 +213,42 @@ async def test_what_cannot_be_read_keeps_nobody_else_out_of_the_queue(at: Scene)
         assert await Sweep(at.store, line)() == 1
     assert line.jobs == [(Step.SHOW, 2)]
     assert [(one["table"], one["id"]) for one in logs] == [("tickets", 1)]
+
+
+async def test_an_error_that_nobody_thought_of_does_not_end_the_refilling(at: Scene) -> None:
+    class Odd(Line):
+        asked = 0
+
+        async def epoch(self) -> str | None:
+            self.asked += 1
+            if self.asked == 1:
+                raise ValueError("Redis said something strange")
+            return "one"
+
+    line = Odd()
+    with capture_logs() as logs:
+        healing = asyncio.create_task(Sweep(at.store, line).heal())
+        async with asyncio.timeout(10):
+            while not line.jobs:  # noqa: ASYNC110 - the sweep tells nobody
+                await asyncio.sleep(0.02)
+        healing.cancel()
+    assert [(line["event"], line.get("error")) for line in logs] == [
+        ("queue not refilled", "ValueError"),
+        ("queue_refilled", None),
+    ]
+
+
+@pytest.mark.parametrize("spoiled", ["ticket", "clock"])
+async def test_the_queue_is_shown_without_what_cannot_be_read(at: Scene, spoiled: str) -> None:
+    assert [view.ticket.id for view in await access.queue(at.store, at.ann)] == [1, 2]
+    [clock] = await at.store.clocks(at.ticket.id)
+    if spoiled == "ticket":
+        await write(at.store, tickets, 1, sealed=b"spoiled")
+    else:
+        await write(at.store, sla_clocks, clock.id, terms="{")
+    with capture_logs() as logs:
+        assert [view.ticket.id for view in await access.queue(at.store, at.ann)] == [2]
+    assert [(line["event"], line["ticket"]) for line in logs] == [("ticket not readable", 1)]
 
 
 async def test_a_late_ticket_that_cannot_be_moved_back_holds_up_no_other(
