@@ -51,9 +51,11 @@ async def listed(settings: Settings) -> list[Record]:
 
 
 async def remove(settings: Settings, name: str) -> Record:
-    async with opened(settings) as knowledge:
+    async with opened_store(settings) as store, opened(settings) as knowledge:
         if not await knowledge.index.remove(name):
             raise Permanent(f"There is no article {name} in the knowledge base: see kb list")
+        async with store.change() as change:
+            await change.forget_article(name)
         return {"removed": name}
 
 

@@ -34,7 +34,7 @@ from inference.redact import Redactor
 from inference.tgi import Dialect, Server, Tgi
 from kb.articles import load
 from kb.index import Index
-from kb.search import Search
+from kb.search import Embedded, Search
 from mail.provider import Provider
 from workers.drafting import Drafter
 from workers.failure import caught, kind, trace
@@ -108,17 +108,34 @@ async def opened_knowledge(settings: Settings, encoder: Encoder) -> AsyncIterato
 
 
 async def add_articles(store: Store, knowledge: Knowledge, path: Path) -> int:
-    """Add what is new or changed below ``path``; how many articles were."""
-    known = {entry.name: entry.sha256 for entry in await knowledge.index.articles()}
-    articles = await asyncio.to_thread(load, path)
+    """Add what is new or changed below ``path``; how many articles were. The first of those that
+    the records do not know are embedded while the index opens."""
+    articles, noted = await asyncio.to_thread(load, path), await store.article_hashes()
+    likely = [one for one in articles if noted.get(one.name) != one.sha256][:BATCH]
+    entries, ready = await asyncio.gather(
+        knowledge.index.articles(), knowledge.search.embedded(*likely)
+    )
+    known = {entry.name: entry.sha256 for entry in entries}
     fresh = [one for one in articles if known.get(one.name) != one.sha256]
-    for at in range(0, len(fresh), BATCH):
-        batch = fresh[at : at + BATCH]
-        counts = await knowledge.search.add(*batch)
-        async with store.change() as change:
-            for one, passages in zip(batch, counts, strict=True):
-                await change.save_article(one.name, one.title, one.sha256, passages)
+    batch = [one for one in ready if one.article in fresh]
+    rest = [one for one in fresh if one not in likely]
+    await _store_articles(store, knowledge, batch)
+    for at in range(0, len(rest), BATCH):
+        batch = await knowledge.search.embedded(*rest[at : at + BATCH])
+        await _store_articles(store, knowledge, batch)
     return len(fresh)
+
+
+async def _store_articles(store: Store, knowledge: Knowledge, batch: Sequence[Embedded]) -> None:
+    if not batch:
+        return
+    await knowledge.index.add(batch)
+    async with store.change() as change:
+        for one in batch:
+            article = one.article
+            await change.save_article(
+                article.name, article.title, article.sha256, len(one.passages)
+            )
 
 
 def redactor(settings: Settings) -> Redactor:

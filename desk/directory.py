@@ -1,4 +1,4 @@
-"""Reading who works here, which mailboxes there are, and how each is reached."""
+"""Reading who works here, which mailboxes and articles there are, and how each is reached."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from desk.ids import MailboxId, UserId
 from desk.people import User
 from desk.places import Network
 from desk.reading import Reading
+from desk.tables.knowledge import knowledge_base
 from desk.tables.mailboxes import mailboxes, sign_ins
 from desk.tables.people import conversations, identities, users
 
@@ -28,6 +29,12 @@ class Directory(Reading):
         async with self.read() as connection:
             rows = (await connection.execute(select(mailboxes).order_by(mailboxes.c.id))).mappings()
             return [records.mailbox(row) for row in rows]
+
+    async def article_hashes(self) -> dict[str, str]:
+        """What was added to the knowledge base: the SHA-256 by name."""
+        query = select(knowledge_base.c.name, knowledge_base.c.sha256)
+        async with self.read() as connection:
+            return {name: sha256 for name, sha256 in (await connection.execute(query)).all()}
 
     async def sign_in(self, id: MailboxId) -> tuple[dict[str, Any], int] | None:
         """What Change.save_sign_in kept, and its version."""

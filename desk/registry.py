@@ -106,6 +106,9 @@ class Registry(Rows):
             knowledge_base, full, ["name"], ["title", "sha256", "passages", "added_at"]
         )
 
+    async def forget_article(self, name: str) -> None:
+        await self.connection.execute(delete(knowledge_base).where(knowledge_base.c.name == name))
+
     # -- cards
 
     async def intend_place(self, id: TicketId, network: Network, channel: str) -> None:

@@ -74,16 +74,20 @@ class Search:
         found = await self._index.search(vector, k)
         return [passage for passage in found if passage.score >= self._min_score]
 
-    async def add(self, *articles: Article) -> list[int]:
-        """Split, embed and store articles; returns how many passages each has. Together they take
-        far less time than one by one."""
-        passages = [split(article) for article in articles]
-        texts = [_read(passage) for of_one in passages for passage in of_one]
-        vectors = await asyncio.to_thread(self._embedder.embed, texts)
-        ends = np.cumsum([len(of_one) for of_one in passages])
-        batch = map(Embedded, articles, passages, np.split(vectors, ends[:-1]))
-        await self._index.add(list(batch))
-        return [len(of_one) for of_one in passages]
+    async def add(self, *articles: Article) -> None:
+        """Split, embed and store articles."""
+        await self._index.add(await self.embedded(*articles))
+
+    async def embedded(self, *articles: Article) -> list[Embedded]:
+        """Ready to be stored; the index is not asked."""
+        return await asyncio.to_thread(
+            lambda: [_embedded(article, self._embedder) for article in articles]
+        )
+
+
+def _embedded(article: Article, embedder: Embedder) -> Embedded:
+    passages = split(article)
+    return Embedded(article, passages, embedder.embed([_read(passage) for passage in passages]))
 
 
 def _read(passage: Passage) -> str:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from cli.parts import BATCH, Knowledge, add_articles
 from desk.child import ROOT
 from desk.response import Passage
+from desk.store import Store
 from inference.encoder import Encoder
 from kb.articles import article, load
 from kb.evaluate import Evaluation, Row, evaluate, rank, summarise
@@ -117,3 +119,36 @@ def test_importing_the_knowledge_base_is_cheap() -> None:
     )
     done = subprocess.run([sys.executable, "-c", probe], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+async def test_only_what_is_new_or_changed_is_added(tmp_path: Path, store: Store) -> None:
+    folder = tmp_path / "articles"
+    folder.mkdir()
+    for number in range(BATCH + 3):
+        (folder / f"{number}.md").write_text(f"# Part {number}\n\nThe part {number} costs money.")
+    embedder = TrigramEmbedder()
+    async with Index(tmp_path / "kb.db", dimension=embedder.dimension) as index:
+        knowledge = Knowledge(index, Search(index, embedder))
+        assert await add_articles(store, knowledge, folder) == BATCH + 3
+        assert await add_articles(store, knowledge, folder) == 0
+        listed = {one.name: one.sha256 for one in await index.articles()}
+        assert listed == await store.article_hashes()
+        (folder / "1.md").write_text("# Part 1\n\nIt is free now.")
+        assert await add_articles(store, knowledge, folder) == 1
+        assert (await knowledge.search("Part 1 It is free now."))[0].text == "It is free now."
+        await index.remove("2.md")  # and the records do not know
+        assert await add_articles(store, knowledge, folder) == 1
+        assert len(await index.articles()) == BATCH + 3
+
+
+async def test_records_that_do_not_know_an_article_add_it_once(
+    tmp_path: Path, store: Store
+) -> None:
+    (tmp_path / "a.md").write_text("# Refunds\n\nFive days.")
+    embedder = TrigramEmbedder()
+    async with Index(tmp_path / "kb.db", dimension=embedder.dimension) as index:
+        knowledge = Knowledge(index, Search(index, embedder))
+        assert await add_articles(store, knowledge, tmp_path / "a.md") == 1
+        async with store.change() as change:
+            await change.forget_article("a.md")
+        assert await add_articles(store, knowledge, tmp_path / "a.md") == 0
