@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from collections.abc import Iterator
 from contextlib import suppress
 
+import pytest
 from structlog.testing import capture_logs
 
 from tests.doubles.redis import RealRedis
 from workers.schedule import Tick, run_schedule
+
+# when its Redis is killed, arq leaves what it was just saying to the garbage collector
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.fixture(autouse=True)
+def collected() -> Iterator[None]:
+    """Here, and not in the next file."""
+    yield
+    gc.collect()
 
 
 async def test_the_schedule_outlives_a_redis_that_is_away(real_redis: RealRedis) -> None:
