@@ -72,6 +72,8 @@ class Case:
             READERS[entry.verb](self, int(number), entry.at, detail)
         elif entry.verb == "alert":
             self.pending.pop((detail["clock"], detail["rung"]), None)
+        elif entry.verb == "wake" and entry.actor is None:
+            pass  # at its time
         elif entry.verb in QUIETING or entry.verb in HURRYING:
             self._act(entry.verb, entry.at, detail)
 

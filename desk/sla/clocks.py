@@ -103,7 +103,7 @@ class Clocks(Clockwork):
                 await self._hear(clock)
             elif verb in QUIETING:
                 await self._quiet(clock, verb, after)
-            elif verb is Verb.WAKE:
+            elif verb is Verb.WAKE and self.actor is not None:  # before its time
                 await self._hurry(clock)
         if verb is Verb.BOUNCE:
             await self._begin_again(after.id)

@@ -15,7 +15,9 @@ from desk.people import Role
 from desk.sla.promises import USUAL, Policies, Policy
 from desk.sla.rungs import SlaClock
 from desk.store import Store
+from desk.ticket import TicketState
 from tests.doubles.desk import FastClock, Scene, overdue, scene
+from workers.watch import Watch
 
 MINUTE = timedelta(minutes=1)
 
@@ -94,6 +96,20 @@ async def test_a_breach_is_heard_again_when_its_ticket_is_woken_early(
     assert (await the_clock(at)).next_at == clock.now() + timedelta(days=2)
     await do(at, Verb.WAKE)
     assert (await the_clock(at)).next_at == clock.now() + 15 * MINUTE
+
+
+async def test_a_claim_holds_when_its_ticket_wakes_at_its_time(
+    any_store: Store, clock: FastClock
+) -> None:
+    at = await late(any_store)
+    await do(at, Verb.SNOOZE, text="1h")
+    await do(at, Verb.CLAIM)
+    claimed = clock.now()
+    assert (await the_clock(at)).next_at == claimed + 120 * MINUTE
+    clock.forward(minutes=60)
+    await Watch(any_store, at.queue)()
+    assert (await any_store.ticket(at.ticket.id)).state is TicketState.OPEN
+    assert (await the_clock(at)).next_at == claimed + 120 * MINUTE
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,19 @@ async def test_a_breach_is_as_quiet_as_people_wanted_it(store: Store, clock: Fas
     assert await store.audit_clocks() == (6, [])
 
 
+async def test_a_claim_holds_though_its_ticket_wakes_at_its_time(
+    store: Store, clock: FastClock
+) -> None:
+    at = await scene(store)
+    await minutes(at, clock, 61)
+    await at.actions.act(await at.request(Verb.SNOOZE, text="1h"))
+    await at.actions.act(await at.request(Verb.CLAIM))
+    clock.forward(minutes=60)
+    await Watch(store, at.queue)()
+    await minutes(at, clock, 30)
+    assert await store.audit_clocks() == (3, [])
+
+
 async def test_what_was_not_told_of_one_clock_is_found_though_another_ended(
     store: Store, clock: FastClock
 ) -> None:
