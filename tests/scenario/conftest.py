@@ -9,6 +9,8 @@ import pytest
 
 from tests.doubles.databases import Engines
 from tests.doubles.desk import FastClock, new_vault
+from tests.doubles.graph import Graph, graph
+from tests.doubles.graph_reader import Reader
 from tests.doubles.slack import SlackDoor, emulated, slack_door
 from tests.doubles.slack_office import Office, SlowStore, slack_office
 
@@ -37,3 +39,16 @@ async def slow_store(
 async def office(slow_store: SlowStore, door: SlackDoor) -> AsyncIterator[Office]:
     async with slack_office(slow_store, door) as office:
         yield office
+
+
+@pytest.fixture
+async def service() -> AsyncIterator[Graph]:
+    """Outlook's, on loopback."""
+    async with graph() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def reader(service: Graph) -> AsyncIterator[Reader]:
+    async with service.opened() as provider:
+        yield Reader(provider)

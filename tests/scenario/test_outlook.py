@@ -4,7 +4,6 @@ mail comes once under one key, and none is missing."""
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,21 +11,8 @@ import pytest
 from mail.outlook_place import OVERLAP
 from mail.provider import MAIL_BYTES
 from tests.doubles.desk import FastClock
-from tests.doubles.graph import Fault, Graph, graph
+from tests.doubles.graph import Fault, Graph
 from tests.doubles.graph_reader import Reader, expected, fill, mail
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[Graph]:
-    async with graph() as opened:
-        yield opened
-
-
-@pytest.fixture
-async def reader(service: Graph) -> AsyncIterator[Reader]:
-    async with service.opened() as provider:
-        yield Reader(provider)
-
 
 QUIRKS = ["shuffled", "empty_pages", "duplicates", "replays", "sparse"]
 

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
-from tests.doubles.graph import Fault, Graph, graph
+from tests.doubles.graph import Fault, Graph
 from tests.doubles.graph_mailbox import Message
 from tests.doubles.graph_reader import Reader, expected, mail
 
 HOUR = timedelta(hours=1)
 LISTS = "/mailFolders/inbox/messages"
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[Graph]:
-    async with graph() as opened:
-        yield opened
-
-
-@pytest.fixture
-async def reader(service: Graph) -> AsyncIterator[Reader]:
-    async with service.opened() as provider:
-        yield Reader(provider)
 
 
 def past(service: Graph, verbs: list[int]) -> list[Message]:

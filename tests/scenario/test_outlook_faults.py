@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 import pytest
@@ -18,18 +17,6 @@ from mail.oauth import Account, Client, SignIn, TokenSource, microsoft
 from tests.doubles.graph import Fault, Graph, graph
 from tests.doubles.graph_reader import Reader, expected, fill
 from tests.services import free_port
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[Graph]:
-    async with graph() as opened:
-        yield opened
-
-
-@pytest.fixture
-async def reader(service: Graph) -> AsyncIterator[Reader]:
-    async with service.opened() as provider:
-        yield Reader(provider)
 
 
 async def patiently(service: Graph, reader: Reader, rounds: int = 20) -> None:
