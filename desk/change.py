@@ -149,6 +149,8 @@ class Change(Clocks, Mails):
         )
         if changed.state is not TicketState.SNOOZED:
             changed = replace(changed, snoozed_until=None)
+        if changed.state not in (TicketState.OPEN, TicketState.SNOOZED):
+            changed = replace(changed, editing=None)
         row = records.ticket_row(changed, self.vault)
         await self.compare_and_set(tickets, ticket.id, ticket.version, row)
         self.audit(verb, f"ticket:{ticket.id}", ticket.id, detail)

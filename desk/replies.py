@@ -42,7 +42,20 @@ async def approve(desk: Desk, change: Change, request: ActionRequest, ticket: Ti
     await send_off(desk, change, request, ticket, await shown(change, request))
 
 
+def is_editable(ticket: Ticket, response: Response | None) -> bool:
+    """A draft, a reply that could not be sent, or one that was rejected and is written anew."""
+    match response.state if response else None:
+        case ResponseState.DRAFT | ResponseState.FAILED:
+            return True
+        case ResponseState.RETIRED:
+            return ticket.state is TicketState.OPEN
+    return False
+
+
 async def start_edit(desk: Desk, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    """Its colleagues see who edits; whoever comes later than the reply, is told so."""
+    if not is_editable(ticket, await change.latest_response(ticket.id)):
+        raise Late
     if ticket.editing not in (None, request.user.id) and not request.confirmed:
         raise NeedsConfirmation("Somebody is editing this draft. Take over?")
     if ticket.editing == request.user.id:

@@ -30,11 +30,12 @@ from desk.ticket import Ticket
 from desk.ticket_view import TicketView
 from desk.vault import Vault
 
-ASIDE = (
-    *(Verb.REQUEUE, Verb.DISCARD, Verb.BUMP, Verb.VIP, Verb.CORRECT),
-    *(Verb.ACKNOWLEDGE, Verb.TAKE, Verb.ASSIGN, Verb.SNOOZE, Verb.WAKE),
+TOLD = (
+    *(Verb.EDIT, Verb.APPROVE, Verb.UNDO, Verb.REJECT, Verb.REGENERATE, Verb.SEND_AGAIN),
+    *(Verb.MARK_SENT, Verb.CLOSE),
 )
-"""What people do that no card tells as the last thing that happened."""
+"""What people do that a card may tell as the last thing that happened: it changed how the ticket
+stands."""
 
 
 async def read_views(
@@ -157,11 +158,11 @@ async def _clocks(
 async def _last(
     connection: AsyncConnection, ids: Sequence[TicketId]
 ) -> dict[TicketId, tuple[Verb, UserId | None, datetime]]:
-    """The newest entry by a person, of each ticket."""
+    """The newest entry by a person that changed how the ticket stands, of each ticket."""
     newest = (
         select(func.max(audit_logs.c.n))
         .where(audit_logs.c.ticket_id.in_(ids), audit_logs.c.actor.is_not(None))
-        .where(audit_logs.c.verb.not_in(ASIDE))
+        .where(audit_logs.c.verb.in_(TOLD))
         .group_by(audit_logs.c.ticket_id)
     )
     rows = await _rows(connection, select(audit_logs).where(audit_logs.c.n.in_(newest)))

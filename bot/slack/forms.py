@@ -35,10 +35,10 @@ from desk.errors import DeskError, Permanent, Refused, Transient
 from desk.ids import TicketId
 from desk.moves import Verb
 from desk.people import User
-from desk.response import Response, ResponseState
+from desk.replies import is_editable
+from desk.response import Response
 from desk.standing import standing
 from desk.store import Store
-from desk.ticket import TicketState
 from desk.ticket_view import TicketView
 
 if TYPE_CHECKING:
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
 
 PATIENCE = 0.6
 """Seconds that an acknowledgement waits for the database, so that the answer can be in it."""
-EDITABLE = (ResponseState.DRAFT, ResponseState.FAILED)
 ASKS = "What should the new draft do differently?"
 KEPT = "Your text is kept here."
 
@@ -162,7 +161,7 @@ class Forms:
             return edit_view(*split(asked, text), notice=notice, sends=sends)
         view = await access.ticket(self.store, user, form.carried.ticket_id)
         response = view.response
-        if response is None or response.state not in EDITABLE:
+        if response is None or not is_editable(view.ticket, response):
             return notice_view(f"{outcome.note}. Nothing was saved.", text)
         if _seen(response) == form.carried.seen:
             return edit_view(*split(form, text), notice=outcome.note, sends=sends)
@@ -235,10 +234,7 @@ def _sentence(error: DeskError) -> str:
 
 def _editable(view: TicketView) -> Response:
     response = view.response
-    # a draft that was rejected is written anew
-    is_open = view.ticket.state is TicketState.OPEN
-    states = {*EDITABLE, ResponseState.RETIRED} if is_open else EDITABLE
-    if response is None or response.state not in states:
+    if response is None or not is_editable(view.ticket, response):
         raise Refused(standing(view) or "There is no draft to edit")
     if len(response.envelope.text) > LONGEST:
         raise Refused("This reply is too long for a form in Slack: edit it in the console")

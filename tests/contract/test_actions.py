@@ -16,6 +16,7 @@ from desk.moves import Verb
 from desk.records import envelope_hash
 from desk.response import ResponseState
 from desk.rules import is_covered_by
+from desk.standing import standing
 from desk.steps import Step
 from desk.store import Store
 from desk.ticket import TicketState
@@ -291,6 +292,36 @@ async def test_editing_is_shown_and_taken_over(any_store: Store) -> None:
     assert await at.actions.act(sure) == DONE
     await at.actions.act(await at.request(Verb.EDIT, at.omar, text="Mine."))
     assert (await any_store.ticket(at.ticket.id)).editing is None
+
+
+@pytest.mark.parametrize("verb", [Verb.CLOSE, Verb.APPROVE])
+async def test_who_begins_to_edit_too_late_is_told_what_happened(
+    any_store: Store, verb: Verb
+) -> None:
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.START_EDIT))
+    late = await at.request(Verb.START_EDIT, key="late")
+    await at.actions.act(await at.request(verb, at.omar, confirmed=True))
+    outcome = await at.actions.act(late)
+    assert outcome.result is Result.REFUSED
+    assert outcome.note.startswith("Closed by Omar, " if verb is Verb.CLOSE else "Approved by Omar")
+    assert (await any_store.ticket(at.ticket.id)).editing is None
+
+
+async def test_a_rejected_draft_can_be_edited_and_still_says_that_it_was_rejected(
+    any_store: Store,
+) -> None:
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.REJECT))
+    assert await at.actions.act(await at.request(Verb.START_EDIT)) == DONE
+    assert standing(await any_store.view(at.ticket.id)).startswith("Draft rejected by Ann, ")
+
+
+async def test_a_claim_does_not_change_who_closed_it(any_store: Store) -> None:
+    at = await scene(any_store)
+    await at.actions.act(await at.request(Verb.CLOSE, at.omar))
+    assert await at.actions.act(await at.request(Verb.CLAIM)) == DONE
+    assert standing(await any_store.view(at.ticket.id)).startswith("Closed by Omar, ")
 
 
 async def test_agents_of_another_team_neither_see_nor_touch_it(any_store: Store) -> None:
