@@ -21,7 +21,7 @@ from desk.store import Store
 
 log = structlog.get_logger()
 
-COALESCE = 0.3  # seconds that changes are gathered before the pages are told
+COALESCE = 0.3  # seconds until the pages are told again; what changes meanwhile goes together
 REREAD = 15.0  # seconds after which the pages are brought up to date without being told
 PATIENCE = 5.0  # seconds for a browser to take a message
 
@@ -133,12 +133,14 @@ class Pages:
                 self.changed(ticket)
 
     async def _keep_up_to_date(self) -> None:
+        loop = asyncio.get_running_loop()
+        rested = 0.0
         while True:
             try:
                 await asyncio.wait_for(self._wake.wait(), REREAD)
             except TimeoutError:
                 self._is_missing = True
-            await asyncio.sleep(COALESCE)
+            await asyncio.sleep(rested - loop.time())  # a change after a quiet time is told at once
             self._wake.clear()
             changed, everything = self._changed, self._is_missing
             self._changed, self._is_missing = set(), False
@@ -146,6 +148,7 @@ class Pages:
             await asyncio.gather(
                 *(self._tell(page, everything or page.shown in changed) for page in pages)
             )
+            rested = loop.time() + COALESCE
 
     async def _tell(self, page: Page, is_shown: bool) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import time
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -336,6 +337,21 @@ async def test_the_other_pages_are_told_too(desk: Desk) -> None:
         assert "Claimed\\xa0by" in str((await other.hear("card"))["card"])
         queue = await other.hear("queue", lambda said: said["rows"][0]["assignee"] == "Ann")
         assert not queue["rows"][0]["is_mine"]
+
+
+async def test_a_change_after_a_quiet_time_is_told_at_once(desk: Desk) -> None:
+    made, seconds = desk.scene, []
+    async with desk.page() as line:
+        await line.hear("queue")
+        for verb in (Verb.CLAIM, Verb.RELEASE, Verb.CLAIM):
+            await asyncio.sleep(2 * COALESCE)
+            started = time.monotonic()
+            await made.actions.act(await made.request(verb))
+            await desk.console.hub.publish(made.ticket.id)
+            is_claimed = verb is Verb.CLAIM
+            await line.hear("queue", lambda said: bool(said["rows"][0]["assignee"]) == is_claimed)  # noqa: B023
+            seconds.append(time.monotonic() - started)
+    assert min(seconds) < COALESCE, seconds  # a busy machine may take longer once
 
 
 async def test_a_late_click_is_told_who_was_faster(desk: Desk) -> None:
