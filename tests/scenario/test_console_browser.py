@@ -251,6 +251,17 @@ async def test_what_is_typed_is_kept_when_the_draft_is_gone(served: Served) -> N
     assert await page.locator("#kept-text").input_value() == "Too late, but mine"
 
 
+async def test_what_the_person_did_is_shown_beside_what_is_typed_elsewhere(served: Served) -> None:
+    page = await served.page()
+    await page.get_by_role("button", name="More", exact=True).click()
+    await page.locator("#card textarea:visible").fill("Shorter, please")
+    await page.get_by_role("button", name="Approve & send").click()
+    await card_says(page, "Approved by Ann")
+    assert await page.locator("#kept-text").input_value() == "Shorter, please"
+    assert await page.locator("#changed").is_hidden()
+    assert not served.problems
+
+
 async def test_approving_beside_unsaved_text_asks_first(served: Served) -> None:
     page = await served.page()
     field = await open_edit(page)

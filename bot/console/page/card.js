@@ -13,25 +13,36 @@ const typed = new Map();
 let shown = null; // the message that is drawn
 let waiting = null; // a newer one that would disturb the typing
 let drawn = null; // the AdaptiveCard
+let awaited = null; // the version that the person's own click left behind
 let isPressing = false; // a pointer is down: what it will click must not be replaced
 let isReopening = false; // by us, not by the person: the focus stays where it is
 let press = () => {};
 
 export const onPress = (handler) => { press = handler; };
 export const about = () => (shown ? { t: shown.id, r: shown.seen?.id, v: shown.seen?.version, h: shown.seen?.hash } : null);
+export const version = () => shown?.version;
 export const hasTyped = () => typed.size > 0;
 export const typedFor = (id, verb) => typed.get(id)?.[verb]?.text;
 
 /** A card from the server. */
 export function receive(message) {
   const isSame = shown?.id === message.id;
-  if (isSame && mustWait(message)) hold(message);
+  const isAskedFor = awaited !== null && message.version > awaited;
+  awaited = null;
+  if (isSame && mustWait(message) && !isAskedFor) hold(message);
   else render(message, isSame);
 }
 
 /** What the person pressed was done: the card may be drawn anew under their hands. */
 export function release() {
   if (at("card").contains(document.activeElement)) at("ticket").focus({ preventScroll: true });
+}
+
+/** What the person did is shown, whatever else is typed: that is kept. */
+export function showOwn(id, version) {
+  if (shown?.id !== id) return;
+  if (waiting) render(waiting, true);
+  else if (shown.version === version) awaited = version;
 }
 
 /** What was done from behind More is done: it closes, unless something is typed there. */

@@ -121,7 +121,7 @@ card.onPress((data) => {
 function act(data) {
   const key = newKey();
   if (!say({ type: "act", key, data })) return;
-  sent.set(key, data);
+  sent.set(key, { ...data, version: card.version() });
   setTimeout(() => {
     if (sent.has(key) && !taken.has(key)) toast("Maildesk does not answer. It may have heard you: look at the card before you try it again.");
   }, LATE);
@@ -142,14 +142,17 @@ function done(key) {
   card.release();
   if (data.verb === "edit" || data.verb === "edit_send") card.forget(data.t, "edit");
   else if (data.verb === "regenerate") card.forget(data.t, "regenerate");
-  else card.fold();
+  else {
+    card.fold();
+    card.showOwn(data.t, data.version);
+  }
 }
 
 function note(message) {
   const data = answered(message.key);
   if (!message.confirm || !data) return toast(local(message.text));
   const label = data.verb === "start_edit" ? "Take over" : "Do it anyway";
-  ask(local(message.text), label, () => act({ ...data, confirmed: true }));
+  ask(local(message.text), label, () => act({ ...data, version: undefined, confirmed: true }));
 }
 
 // -- files
