@@ -15,6 +15,7 @@ from desk import burial
 from desk.action import Review
 from desk.email import Address, ParsedEmail
 from desk.errors import DeskError, Misconfigured
+from desk.faults import caught, kind, trace
 from desk.ids import MailboxId
 from desk.ports import Limits, Queue, SystemClock
 from desk.response import Citation, Finding
@@ -37,7 +38,6 @@ from kb.index import Index
 from kb.search import Embedded, Search
 from mail.provider import Provider
 from workers.drafting import Drafter
-from workers.failure import caught, kind, trace
 
 log = structlog.get_logger()
 

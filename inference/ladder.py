@@ -12,6 +12,7 @@ import structlog
 from desk.breaker import Breaker
 from desk.classification import Category, Sentiment
 from desk.errors import DeskError, Permanent, Throttled
+from desk.faults import caught, kind, reason, trace
 from desk.ports import Clock
 from desk.response import Draft, Passage
 
@@ -69,22 +70,27 @@ class Ladder:
         return {writer.name: breaker.state for writer, breaker in self._rungs}
 
     async def write(self, question: Question) -> Draft:
-        """A draft, or an empty one with the reason. A writer's DeskError never gets out."""
+        """A draft, or an empty one with the reason. No writer's error gets out."""
         reasons = []
         for writer, breaker in self._rungs:
             if not breaker.admits():
                 reasons.append(f"{writer.name} is left alone for now ({breaker.state})")
                 continue
-            try:
-                draft = await _ask(writer, breaker, question)
-            except DeskError as error:
-                reasons.append(f"{writer.name}: {error}")
-                # names and kinds only: an error's text may quote the mail
-                log.warning("writer.fell", writer=writer.name, error=type(error).__name__)
-                continue
-            return replace(draft, writer=draft.writer or writer.name)
+            draft = await caught(_ask(writer, breaker, question))
+            if isinstance(draft, Draft):
+                return replace(draft, writer=draft.writer or writer.name)
+            reasons.append(f"{writer.name}: {reason(draft)}".rstrip("."))
+            _report(writer.name, draft)
         why = "; ".join(reasons) or "none is set up"
         return Draft(text="", needs_human=True, reason=f"No writer could draft a reply: {why}.")
+
+
+def _report(writer: str, error: Exception) -> None:
+    """Names and kinds only: an error's text may quote the mail."""
+    if isinstance(error, DeskError):
+        log.warning("writer.fell", writer=writer, error=type(error).__name__)
+    else:
+        log.error("writer.broke", writer=writer, error=kind(error), at=trace(error))
 
 
 async def _ask(writer: Writer, breaker: Breaker, question: Question) -> Draft:

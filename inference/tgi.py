@@ -12,6 +12,7 @@ import asyncio
 import json
 import re
 import secrets
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from enum import StrEnum
@@ -60,6 +61,10 @@ class Server:
     tokens: int = 8192
 
 
+_INFO_TIMEOUT = 10.0  # seconds
+_TOO_LONG = (400, 413, 422)  # what servers say of a prompt that is longer than they take
+
+
 class _BadAnswer(Exception):
     """The model's text is not the JSON that was asked for."""
 
@@ -88,7 +93,7 @@ class Tgi:
             timeout=self._server.timeout,
         )
         self._open.push_async_callback(self._client.close)
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=10))
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_INFO_TIMEOUT))
         self._open.push_async_callback(self._session.close)
         return self
 
@@ -115,23 +120,24 @@ class Tgi:
     def _draft(self, question: Question, prompt: Prompt, answer: Answer) -> Draft:
         used = {int(n) for n in MARK.findall(answer.reply)} | set(answer.citations)
         citations = tuple(citation for citation in prompt.citations if citation.n in used)
-        text = clean(answer.reply).strip()
+        text = answer.reply
         return Draft(
             text=f"{text}\n\n{self._letters.closing(question)}".strip() if text else "",
             citations=citations,
             writer=self.name,
-            model=self._server.model or str((self._info or {}).get("model_id", "")),
+            model=self._server.model or _word(self._info, "model_id"),
             prompt=PROMPT,
             needs_human=answer.needs_human or not text,
             reason=answer.reason or ("" if text else "The model left the reply empty."),
         )
 
     async def _budget(self) -> int:
-        """Tokens for the prompt, from GET /info once; only TGI has it."""
+        """Tokens for the prompt, from GET /info once; only TGI has it. What it does not say is as
+        the settings say."""
         if self._info is None:
             self._info = await self._read_info()
-        total = int(self._info.get("max_total_tokens") or self._server.tokens)
-        most = int(self._info.get("max_input_tokens") or total)
+        total = _number(self._info, "max_total_tokens") or self._server.tokens
+        most = _number(self._info, "max_input_tokens") or total
         budget = min(most, total - self._server.answer)
         if budget < 400:
             raise Misconfigured(
@@ -140,23 +146,30 @@ class Tgi:
             )
         return budget
 
-    async def _read_info(self) -> dict[str, Any]:
+    async def _read_info(self) -> dict[str, Any] | None:
+        """{} of a server that has none; None when something else answered: ask again."""
         import aiohttp
 
         if self._session is None:
             raise RuntimeError("used outside of its context")
+        key = self._server.api_key
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
-            async with self._session.get(f"{self._url}/info") as response:
+            async with self._session.get(f"{self._url}/info", headers=headers) as response:
                 if response.status >= 500 or response.status in (408, 429):
                     raise Transient(f"{self.name} answered {response.status}: it may be starting.")
                 if response.status != 200:
                     return {}
                 found = await response.json(content_type=None)
+        except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
+            raise Misconfigured(
+                f"{self._url} is no address of a model server: write http://HOST:PORT."
+            ) from error
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Transient(f"{self.name} cannot be reached at {self._url}.") from error
-        except ValueError:
-            return {}
-        return found if isinstance(found, dict) else {}
+        except (ValueError, RecursionError):
+            return None
+        return found if isinstance(found, dict) else None
 
     async def _complete(self, prompt: Prompt, attempt: int) -> str:
         """The text of one completion. Its errors are translated here."""
@@ -176,13 +189,18 @@ class Tgi:
                     response_format=_response_format(self._server.dialect),
                 )
             content = output.choices[0].message.content
+            if not isinstance(content, str | None):
+                raise TypeError(type(content).__name__)
         except OfflineModeIsEnabled as error:
             raise Misconfigured("Unset HF_HUB_OFFLINE: it stops calls to model servers.") from error
         except HfHubHTTPError as error:
-            raise self._translated(error.response.status_code, error.response.headers) from error
+            status = error.response.status_code
+            if status in _TOO_LONG:  # it may have been set up anew, with other limits
+                self._info = None
+            raise self._translated(status, error.response.headers) from error
         except (httpx2.HTTPError, TimeoutError, OSError) as error:
             raise Transient(f"{self.name} did not answer ({type(error).__name__}).") from error
-        except (ValueError, TypeError, LookupError, AttributeError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
             raise Transient(f"{self.name} sent something that is no completion.") from error
         return content or ""
 
@@ -207,9 +225,26 @@ def _response_format(dialect: Dialect) -> Any:
 def _seconds(retry_after: str | None) -> float:
     """Retry-After in seconds (RFC 9110 §10.2.3); TGI sends none, and dates are not waited for."""
     try:
-        return min(max(float(retry_after or ""), 0.0), 600.0)
+        seconds = float(retry_after or "")
     except ValueError:
         return 5.0
+    return min(seconds, 600.0) if seconds >= 0 else 5.0  # also of what is no number ("nan")
+
+
+def _number(info: Mapping[str, Any] | None, name: str) -> int:
+    """A count of /info; 0 when it is none."""
+    found = (info or {}).get(name)
+    return max(0, found) if type(found) is int else 0
+
+
+def _word(info: Mapping[str, Any] | None, name: str) -> str:
+    found = (info or {}).get(name)
+    return _storable(found) if isinstance(found, str) else ""
+
+
+def _storable(text: str) -> str:
+    """Half of a surrogate pair, which JSON can say, is no text that could be kept or sent."""
+    return text.encode("utf-8", "replace").decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +268,8 @@ def read_answer(content: str) -> Answer:
         raise _BadAnswer("citations or reason has the wrong type")
     if not all(type(n) is int for n in citations):
         raise _BadAnswer("citations are not numbers")
-    return Answer(reply, tuple(citations), needs_human, reason.strip())
+    reply, reason = (clean(_storable(text)).strip() for text in (reply, reason))
+    return Answer(reply, tuple(citations), needs_human, reason)
 
 
 def _object(content: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from desk.change import Change
 from desk.email import Mailbox, ParsedEmail
 from desk.errors import DeskError, Transient
 from desk.failpoints import failpoint
+from desk.faults import caught, kind
 from desk.handing_on import hand_on
 from desk.ids import MailboxId
 from desk.mails import Received
@@ -25,7 +26,6 @@ from mail.duplicates import content_key
 from mail.provider import Arrival, Provider
 from mail.threads import subject_key
 from workers.arrivals import Taken, take_in, take_in_answered, take_in_sent
-from workers.failure import caught, kind
 
 log = structlog.get_logger()
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 import structlog
 
 from desk.errors import Conflict, Transient
-from workers.failure import caught, kind, trace
+from desk.faults import caught, kind, trace
 
 log = structlog.get_logger()
 

@@ -14,8 +14,9 @@ import structlog
 
 from desk.errors import Transient
 from desk.failpoints import failpoint
+from desk.faults import caught
 from desk.steps import Failure, Step
-from workers.failure import backoff, caught
+from workers.failure import backoff
 from workers.lanes import Call, Lane, Service, batches, lanes_of
 from workers.queue import Claim, RedisQueue
 from workers.settle import LAST_WORDS, DeadLetters, Settlement

@@ -19,8 +19,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
 
 from desk.errors import Transient
+from desk.faults import caught, kind, trace
 from desk.redis_line import close_redis, opened_as
-from workers.failure import caught, kind, trace
 
 log = structlog.get_logger()
 

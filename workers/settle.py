@@ -14,8 +14,9 @@ import structlog
 
 from desk.errors import Ambiguous, Permanent, Throttled, Transient
 from desk.failpoints import failpoint
+from desk.faults import caught, kind, trace
 from desk.steps import Failure, Step
-from workers.failure import backoff, caught, failure, kind, trace
+from workers.failure import backoff, failure
 from workers.queue import Claim, RedisQueue
 
 T = TypeVar("T")

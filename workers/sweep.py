@@ -13,11 +13,11 @@ from typing import Protocol
 import structlog
 
 from desk.errors import Transient
+from desk.faults import caught, kind, trace
 from desk.response import Response
 from desk.rules import Job, jobs
 from desk.steps import Step
 from desk.ticket import Ticket
-from workers.failure import caught, kind, trace
 
 LOOK = 1.0
 """Seconds between two looks at whether Redis is still the one that was filled."""

@@ -12,6 +12,7 @@ from desk.classification import Category, Classification, Label, Sentiment, Urge
 from desk.email import Kind, ParsedEmail
 from desk.errors import Conflict
 from desk.failpoints import failpoint
+from desk.faults import caught
 from desk.handing_on import hand_on
 from desk.ids import TicketId
 from desk.moves import Verb
@@ -25,7 +26,6 @@ from desk.ticket_view import TicketView
 from desk.views import read_views
 from mail.compose import may_reply
 from workers.arrivals import RESENT
-from workers.failure import caught
 
 MACHINES = frozenset({Kind.BOUNCE, Kind.AUTO, Kind.CALENDAR})
 

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from dataclasses import replace
 
 import pytest
 
@@ -99,7 +100,8 @@ async def test_a_request_the_server_refuses_is_our_fault_and_not_repeated() -> N
 
 
 @pytest.mark.parametrize(
-    ("header", "seconds"), [("7", 7.0), ("", 5.0), ("soon", 5.0), ("9999", 600)]
+    ("header", "seconds"),
+    [("7", 7.0), ("", 5.0), ("soon", 5.0), ("9999", 600), ("inf", 600), ("nan", 5.0), ("-1", 5.0)],
 )
 async def test_an_overloaded_server_says_how_long_to_wait(header: str, seconds: float) -> None:
     async with FakeTgi(faults=deque([Fault(status=429, retry_after=header)])) as server:
@@ -124,11 +126,22 @@ async def test_a_body_cut_in_the_middle_is_transient() -> None:
 
 
 @pytest.mark.parametrize(
-    "body", ["<html>Bad gateway</html>", "{}", "[]", '{"choices": []}', "null"]
+    "body",
+    [
+        "<html>Bad gateway</html>",
+        "{}",
+        "[]",
+        '{"choices": []}',
+        "null",
+        '{"choices": [{"message": {"content": ["a", "list"]}}]}',
+        '{"choices": [{"message": {"content": 3}}]}',
+        '{"choices": "ab"}',
+        "[" * 100_000,
+    ],
 )
 async def test_a_body_that_is_no_completion_is_transient(body: str) -> None:
     async with FakeTgi(faults=deque([Fault(body=body)])) as server:
-        with pytest.raises(Transient):
+        with pytest.raises(Transient, match="no completion"):
             await ask(server)
 
 
@@ -230,6 +243,74 @@ async def test_a_server_too_small_for_any_prompt_is_a_setting() -> None:
     async with FakeTgi(info={"max_total_tokens": 1024}) as server:
         with pytest.raises(Misconfigured, match="tokens"):
             await ask(server)
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        "",
+        "the server is starting",
+        "[4096]",
+        "null",
+        "{}",
+        "[" * 100_000,
+        '{"max_total_tokens": "many", "max_input_tokens": [1]}',
+        '{"max_total_tokens": NaN, "max_input_tokens": Infinity}',
+        '{"max_total_tokens": -1, "max_input_tokens": 0}',
+        '{"max_total_tokens": true, "max_input_tokens": null, "model_id": 7}',
+    ],
+)
+async def test_an_info_that_says_nothing_leaves_the_settings_as_they_are(info: str) -> None:
+    async with FakeTgi(info=info) as server:
+        writer = Tgi(Server(server.url, tokens=3000), Letters())
+        async with writer:
+            draft = await writer.write(replace(QUESTION, text="word " * 20_000))
+    sent = sum(len(message["content"]) for message in server.requests[0]["messages"])
+    assert 3000 < sent <= 3 * (3000 - 700)
+    assert (draft.text != "", draft.model) == (True, "")
+
+
+async def test_what_is_no_info_is_asked_for_again() -> None:
+    server = FakeTgi(info="starting", info_type="text/html")
+    async with server, Tgi(Server(server.url, tokens=100_000), Letters()) as tgi:
+        await tgi.write(QUESTION)
+        server.info = {"max_total_tokens": 2048}
+        await tgi.write(replace(QUESTION, text="word " * 20_000))
+    sent = sum(len(message["content"]) for message in server.requests[1]["messages"])
+    assert sent <= 3 * (2048 - 700)
+
+
+async def test_a_server_that_refuses_is_asked_what_it_takes_now() -> None:
+    server = FakeTgi(faults=deque([Fault(status=422)]))
+    async with server, Tgi(Server(server.url), Letters()) as tgi:
+        with pytest.raises(Permanent):
+            await tgi.write(QUESTION)
+        await tgi.write(QUESTION)
+        await tgi.write(QUESTION)
+    assert server.asked_info == 2
+
+
+async def test_info_is_asked_for_with_the_key() -> None:
+    async with FakeTgi(api_key="right") as server:
+        await ask(server, api_key="right")
+    assert [headers.get("Authorization") for headers in server.headers] == 2 * ["Bearer right"]
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8080", "http://", "http://[", "ftp://model.example"])
+async def test_what_is_no_address_is_told_as_a_setting(url: str) -> None:
+    async with Tgi(Server(url), Letters()) as tgi:
+        with pytest.raises(Misconfigured, match="http://"):
+            await tgi.write(QUESTION)
+
+
+async def test_an_answer_holds_nothing_that_cannot_be_stored() -> None:
+    odd = (
+        '{"reply": "It is \\ud800 30\\u0000 [1].", "needs_human": false, "reason": "\\udfff<|x|>"}'
+    )
+    async with FakeTgi(odd) as server, Tgi(Server(server.url), Letters()) as tgi:
+        draft = await tgi.write(QUESTION)
+    assert draft.text.startswith("It is ? 30 [1].")
+    assert draft.reason == "?"
 
 
 async def test_a_model_that_needs_a_person_says_why() -> None:

@@ -65,7 +65,7 @@ class FakeTgi:
     speaks: str = "tgi"  # or "openai", which knows TGI's grammar no more than TGI knows OpenAI's
     faults: deque[Fault] = field(default_factory=deque)
     api_key: str = ""
-    info: dict[str, Any] | None = field(
+    info: dict[str, Any] | str | None = field(
         default_factory=lambda: {
             "model_id": "meta-llama/Meta-Llama-3-8B-Instruct",
             "max_concurrent_requests": 128,
@@ -75,6 +75,7 @@ class FakeTgi:
             "router": "text-generation-router",
         }
     )
+    info_type: str = "application/json"
     requests: list[dict[str, Any]] = field(default_factory=list)
     headers: list[Mapping[str, str]] = field(default_factory=list)
     asked_info: int = 0
@@ -103,9 +104,11 @@ class FakeTgi:
 
     async def _info(self, request: web.Request) -> web.Response:
         self.asked_info += 1
+        self.headers.append(dict(request.headers))
         if self.info is None:
             raise web.HTTPNotFound
-        return web.json_response(self.info)
+        body = self.info if isinstance(self.info, str) else json.dumps(self.info)
+        return web.Response(text=body, content_type=self.info_type)
 
     async def _health(self, request: web.Request) -> web.Response:
         return _error(503) if self.faults and self.faults[0].status == 503 else web.Response()
@@ -134,7 +137,7 @@ class FakeTgi:
             "object": "chat.completion",
             "id": "",
             "created": int(time.time()),
-            "model": (self.info or {}).get("model_id", "some-model"),
+            "model": "some-model",
             "system_fingerprint": "3.3.6-sha",
             "choices": [
                 {

@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from desk.errors import Permanent, Transient
-from workers.failure import backoff, caught, kind, reason, trace
+from desk.faults import caught, kind, reason, trace
+from workers.failure import backoff
 
 
 @given(st.integers(min_value=0, max_value=10_000), st.floats(min_value=0, max_value=1))

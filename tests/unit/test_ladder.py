@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import deque
 from datetime import UTC, datetime, timedelta
 
@@ -35,7 +36,7 @@ class HandClock:
 class Scripted:
     """A writer that does what its script says, then answers."""
 
-    def __init__(self, name: str, *script: Exception) -> None:
+    def __init__(self, name: str, *script: BaseException) -> None:
         self.name = name
         self.script = deque(script)
         self.calls = 0
@@ -80,13 +81,17 @@ async def test_the_first_writer_that_answers_wins(clock: HandClock) -> None:
         Permanent("refused"),
         Misconfigured("wrong key"),
         Ambiguous("who knows"),
+        ValueError("a bug"),
+        RecursionError(),
+        asyncio.CancelledError(),
     ],
 )
 async def test_a_writer_that_fails_is_followed_by_the_next(
-    clock: HandClock, error: Exception
+    clock: HandClock, error: BaseException
 ) -> None:
     ladder = Ladder([Scripted("first", error), Scripted("second")], clock)
     assert (await ladder.write(QUESTION)).writer == "second"
+    assert ladder.states["first"] in ("closed", "paused")
 
 
 async def test_when_nobody_can_write_the_reason_says_who_failed_and_why(clock: HandClock) -> None:
@@ -105,6 +110,23 @@ async def test_a_fall_is_logged_once_by_name_and_without_the_mail(clock: HandClo
     assert logs == [
         {"event": "writer.fell", "writer": "tgi", "error": "Permanent", "log_level": "warning"}
     ]
+
+
+async def test_a_bug_in_a_writer_is_logged_by_its_place_and_opens_no_breaker(
+    clock: HandClock,
+) -> None:
+    broken = Scripted("tgi", *(KeyError("secret words") for _ in range(8)))
+    ladder = Ladder([broken, Scripted("next", Transient("away"))], clock)
+    with capture_logs() as logs:
+        draft = await ladder.write(QUESTION)
+    reason = "No writer could draft a reply: tgi: Unexpected KeyError; next: away."
+    assert (draft.needs_human, draft.reason) == (True, reason)
+    assert (logs[0]["event"], logs[0]["error"]) == ("writer.broke", "KeyError")
+    assert re.search(r"test_ladder:\d+ write$", logs[0]["at"])
+    assert "secret" not in str(logs)
+    for _ in range(7):
+        await ladder.write(QUESTION)
+    assert (broken.calls, ladder.states["tgi"]) == (8, "closed")
 
 
 async def test_five_failures_open_the_breaker_and_the_writer_is_left_alone(
