@@ -4,19 +4,22 @@ database, never from a button."""
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from types import MappingProxyType
 
 import structlog
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from desk import records
 from desk.change import Change
 from desk.email import Mailbox
-from desk.errors import Permanent, Refused
+from desk.errors import DeskError, Refused
 from desk.ids import TicketId
 from desk.moves import Verb
 from desk.people import Role, User
 from desk.store import Store
+from desk.tables.mailboxes import mailboxes
+from desk.tables.tickets import tickets
 from desk.ticket import Ticket
 from desk.ticket_view import TicketView
 
@@ -67,25 +70,51 @@ def sees(user: User, mailbox: Mailbox) -> bool:
 
 
 async def ticket(store: Store, user: User, id: TicketId) -> TicketView:
-    """The ticket, or Refused in the same words whether it is hidden or missing."""
-    with suppress(Permanent):
+    """The ticket, or Refused: in the same words whether it is hidden or missing."""
+    try:
         view = await store.view(id)
-        if sees(user, view.mailbox):
-            return view
-    raise Refused(_hidden(id))
+    except records.SPOILED as error:
+        async with store.read() as connection:
+            raise await _refusal(connection, user, id, error) from error
+    if not sees(user, view.mailbox):
+        raise Refused(_hidden(id))
+    return view
+
+
+async def writable(change: Change, user: User, id: TicketId) -> Ticket:
+    """The same inside of a write transaction."""
+    try:
+        found = await change.ticket(id)
+    except records.SPOILED as error:
+        raise await _refusal(change.connection, user, id, error) from error
+    if not sees(user, await change.mailbox(found.mailbox_id)):
+        raise Refused(_hidden(id))
+    return found
+
+
+async def _refusal(
+    connection: AsyncConnection, user: User, id: TicketId, error: Exception
+) -> Refused:
+    """A ticket of theirs that cannot be opened is not passed off as missing."""
+    query = select(mailboxes).join(tickets).where(tickets.c.id == id)
+    row = (await connection.execute(query)).mappings().one_or_none()
+    if row is None or not sees(user, records.mailbox(row)):
+        return Refused(_hidden(id))
+    _log(id, error)
+    return Refused(
+        f"Ticket #{id} cannot be opened: its record was changed, or was sealed with a key that is"
+        " not in the key file. Whoever runs Maildesk finds the record in the log"
+    )
 
 
 def _hidden(id: TicketId) -> str:
     return f"There is no ticket #{id} in your mailboxes"
 
 
-async def writable(change: Change, user: User, id: TicketId) -> Ticket:
-    """The same inside of a write transaction."""
-    with suppress(Permanent):
-        found = await change.ticket(id)
-        if sees(user, await change.mailbox(found.mailbox_id)):
-            return found
-    raise Refused(_hidden(id))
+def _log(id: TicketId, error: Exception) -> None:
+    """Our own errors name the record; others may quote it."""
+    what = str(error) if isinstance(error, DeskError) else type(error).__name__
+    log.error("ticket not readable", ticket=id, error=what)
 
 
 async def queue(
@@ -105,5 +134,5 @@ async def _readable(store: Store, id: TicketId) -> list[TicketView]:
     try:
         return await store.views([id])
     except records.SPOILED as error:
-        log.error("ticket not readable", ticket=id, error=type(error).__name__)
+        _log(id, error)
         return []

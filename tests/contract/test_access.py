@@ -1,0 +1,89 @@
+"""What cannot be opened is neither passed off as missing nor shown to whom it is hidden."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Table, update
+from structlog.testing import capture_logs
+
+from desk import access
+from desk.action import Outcome, Result
+from desk.errors import Refused
+from desk.ids import TicketId
+from desk.moves import Verb
+from desk.people import User
+from desk.store import Store
+from desk.tables.tickets import emails, tickets
+from desk.vault import open_vault
+from tests.doubles.desk import Scene, scene
+
+SEALED = (
+    "Ticket #1 cannot be opened: its record was changed, or was sealed with a key that is not in"
+    " the key file. Whoever runs Maildesk finds the record in the log"
+)
+HIDDEN = "There is no ticket #{} in your mailboxes"
+
+
+async def spoil(store: Store, table: Table) -> None:
+    async with store.change() as change:
+        await change.connection.execute(update(table).values(sealed=b"test" + bytes(40)))
+
+
+async def refusal(store: Store, user: User, id: int = 1) -> str:
+    with pytest.raises(Refused) as refused:
+        await access.ticket(store, user, TicketId(id))
+    return str(refused.value)
+
+
+def said(logs: list[object]) -> list[tuple[object, ...]]:
+    lines = [line for line in logs if isinstance(line, dict)]
+    return [(line["event"], line["ticket"], line["error"]) for line in lines]
+
+
+@pytest.mark.parametrize("table", [tickets, emails], ids=["ticket", "email"])
+async def test_a_spoiled_ticket_is_said_to_be_so_and_logged(any_store: Store, table: Table) -> None:
+    at = await scene(any_store)
+    await spoil(any_store, table)
+    with capture_logs() as logs:
+        assert await refusal(any_store, at.ann) == SEALED
+    error = f"{table.name}.sealed:1 cannot be opened: it was changed, or moved"
+    assert said([*logs]) == [("ticket not readable", 1, error)]
+
+
+async def test_a_ticket_of_a_lost_key_is_said_to_be_so(any_store: Store, tmp_path: Path) -> None:
+    at = await scene(any_store)
+    file = tmp_path / "other"
+    file.touch(mode=0o600)
+    file.write_text(f"late {b64encode(bytes(32)).decode()}\nindex {b64encode(bytes(32)).decode()}")
+    other = Store(any_store.engine, open_vault(file), any_store.clock)
+    with capture_logs() as logs:
+        assert await refusal(other, at.ann) == SEALED
+    [(_, _, error)] = said([*logs])
+    assert error == "tickets.sealed:1 was sealed with key b'test', which is not in the key file"
+
+
+async def test_a_click_on_a_spoiled_ticket_is_told_why(any_store: Store) -> None:
+    at = await scene(any_store)
+    request = await at.request(Verb.CLAIM)
+    await spoil(any_store, tickets)
+    with capture_logs() as logs:
+        assert await at.actions.act(request) == Outcome(Result.REFUSED, SEALED)
+    assert [ticket for _, ticket, _ in said([*logs])] == [1]
+
+
+async def test_whom_it_is_hidden_from_learns_nothing(any_store: Store) -> None:
+    at: Scene = await scene(any_store)
+    async with any_store.change() as change:
+        await change.add_mailbox("support", "support@lanewright.example", "maildir", "billing")
+    stranger = replace(at.ann, team="sales")
+    request = await at.request(Verb.CLAIM, stranger)
+    await spoil(any_store, tickets)
+    with capture_logs() as logs:
+        assert await refusal(any_store, stranger) == HIDDEN.format(1)
+        assert (await at.actions.act(request)).note == HIDDEN.format(1)
+        assert await refusal(any_store, at.omar, 2) == HIDDEN.format(2)
+    assert logs == []
