@@ -77,7 +77,7 @@ def check(data: Data = None, is_json: IsJson = False) -> None:
     from cli import desk_commands, output
 
     rows = asyncio.run(desk_commands.check(settings(data)))
-    output.show(rows, is_json)
+    output.show_findings(rows, is_json)
     if any(row["ok"] is False for row in rows):
         raise typer.Exit(1)
 
@@ -159,7 +159,9 @@ def user_list(is_json: IsJson = False, data: Data = None) -> None:
     """Everybody who is registered."""
     from cli import desk_commands, output
 
-    output.show(asyncio.run(desk_commands.users(settings(data))), is_json)
+    rows = asyncio.run(desk_commands.users(settings(data)))
+    columns = ("id", "email", "name", "role", "team")
+    output.show_list(rows, columns, is_json, "Nobody is registered: user add")
 
 
 @audit.command("verify")
@@ -183,7 +185,8 @@ def audit_sla(is_json: IsJson = False, data: Data = None) -> None:
     from cli import desk_commands, output
 
     findings = asyncio.run(desk_commands.audit_clocks(settings(data)))
-    output.show(findings, is_json)
+    columns = ("ticket", "clock", "rung", "due", "fault", "detail")
+    output.show_list(findings, columns, is_json, "Every SLA step was told in time, and once.")
     if findings:
         raise typer.Exit(1)
 

@@ -45,10 +45,7 @@ async def one(settings: Settings, id: int) -> Record:
         return {
             **await _row(office, letter),
             "trace": letter.failure.trace,
-            "attempts": [
-                {"at": a.at.isoformat(), "error": a.error, "trace": a.trace}
-                for a in letter.attempts
-            ],
+            "attempts": [{"at": a.at, "error": a.error, "trace": a.trace} for a in letter.attempts],
             "closed": None if letter.is_open else await office.closing(letter),
             "note": letter.note,
         }
@@ -88,7 +85,7 @@ async def _row(office: LetterOffice, letter: DeadLetter) -> Record:
         "error": letter.failure.error,
         "reason": letter.failure.reason,
         "tries": letter.tries,
-        "at": letter.created_at.isoformat(),
+        "at": letter.created_at,
     }
 
 

@@ -35,7 +35,7 @@ def row(view: TicketView) -> Record:
         "id": ticket.id,
         "subject": ticket.subject,
         "urgency": ticket.urgency,
-        "due": ticket.due_at.isoformat() if ticket.due_at else None,
+        "due": ticket.due_at,
         "score": ticket.score,
         "state": ticket.state,
         "assignee": view.names.get(ticket.assignee) if ticket.assignee else None,
@@ -97,7 +97,7 @@ async def audit_clocks(settings: Settings) -> list[Record]:
             "ticket": found.ticket_id,
             "clock": found.clock,
             "rung": found.rung,
-            "due": found.due_at.isoformat(),
+            "due": found.due_at,
             "fault": found.fault,
             "detail": found.detail,
         }

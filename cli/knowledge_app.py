@@ -40,7 +40,8 @@ def list_all(is_json: IsJson = False, data: Data = None) -> None:
     """The articles."""
     from cli import knowledge, output
 
-    output.show(asyncio.run(knowledge.listed(read_settings(data=data))), is_json)
+    rows = asyncio.run(knowledge.listed(read_settings(data=data)))
+    output.show_list(rows, ("name", "title", "passages"), is_json, "There are no articles: kb add")
 
 
 @app.command("remove")

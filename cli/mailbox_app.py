@@ -12,7 +12,6 @@ from typing import Annotated, Any
 import typer
 
 from cli.options import Data, IsJson
-from cli.output import print_json, show
 from desk.errors import Misconfigured
 from desk.settings import Settings, read_settings
 
@@ -44,6 +43,7 @@ SERVERS = {
     SignInWith.GOOGLE: {"host": "imap.gmail.com", "smtp_host": "smtp.gmail.com"},
     SignInWith.MICROSOFT: {"host": "outlook.office365.com", "smtp_host": "smtp.office365.com"},
 }
+COLUMNS = ("name", "kind", "address", "team", "is_signed_in", "problem")
 NEEDED = {
     Kind.MAILDIR: ("name", "address", "folder"),
     Kind.IMAP: ("name", "address", "host", "user", "smtp_host"),
@@ -91,7 +91,7 @@ def add(
     data: Data = None,
 ) -> None:
     """Add a mailbox, or sign an existing one in anew; asks for what is missing."""
-    from cli import mailbox_commands
+    from cli import mailbox_commands, output
 
     settings = read_settings(data=data)
     given = {
@@ -128,7 +128,7 @@ def add(
     is_by_password = kind is Kind.IMAP and _sign_in_of(settings, name, sign_in) == "password"
     password = _password(password_stdin) if is_by_password else ""
     added = asyncio.run(mailbox_commands.add(settings, block, password))
-    show([added], is_json)
+    output.show([added], is_json)
     if not is_json:
         _say_next(str(added["name"]), is_new=bool(added["is_new"]))
 
@@ -174,9 +174,10 @@ def _say_next(name: str, is_new: bool) -> None:
 @app.command("list")
 def list_all(is_json: IsJson = False, data: Data = None) -> None:
     """The mailboxes, whether they are signed in, and what is wrong with them."""
-    from cli import mailbox_commands
+    from cli import mailbox_commands, output
 
-    show(asyncio.run(mailbox_commands.listed(read_settings(data=data))), is_json)
+    rows = asyncio.run(mailbox_commands.listed(read_settings(data=data)))
+    output.show_list(rows, COLUMNS, is_json, "There are no mailboxes: mailbox add")
 
 
 @app.command("test")
@@ -191,26 +192,25 @@ def try_out(
 
 
 async def _tested(settings: Settings, name: str, is_json: bool) -> bool:
-    from cli import mailbox_commands
+    from cli import mailbox_commands, output
 
     is_good, shown = True, ""
     async for mailbox, finding in mailbox_commands.tested(settings, name):
         is_good = is_good and finding.ok is not False
         if is_json:
             row = {"name": finding.name, "ok": finding.ok, "detail": finding.detail}
-            print_json({"mailbox": mailbox, **row})
+            output.print_json({"mailbox": mailbox, **row})
             continue
         if mailbox != shown:
             print(f"\n{mailbox}" if shown else mailbox)
             shown = mailbox
-        mark = {True: "ok", False: "FAILS", None: "-"}[finding.ok]
-        print(f"  {mark:<6}{finding.name:<13} {finding.detail}", flush=True)
+        output.print_finding(finding.name, finding.ok, finding.detail, 13)
     return is_good
 
 
 @app.command("remove")
 def remove(name: str, is_json: IsJson = False, data: Data = None) -> None:
     """Take a mailbox out of the settings and forget its password or sign-in; its tickets stay."""
-    from cli import mailbox_commands
+    from cli import mailbox_commands, output
 
-    show([asyncio.run(mailbox_commands.remove(read_settings(data=data), name))], is_json)
+    output.show([asyncio.run(mailbox_commands.remove(read_settings(data=data), name))], is_json)

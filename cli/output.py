@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import orjson
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from desk.errors import DeskError, Misconfigured, Permanent
 
 Record = dict[str, object]
+
+MARKS = {True: "ok", False: "FAILS", None: "-"}
 
 
 def print_json(record: object) -> None:
@@ -21,20 +27,80 @@ def print_json(record: object) -> None:
 
 
 def print_plain(record: Record) -> None:
-    """Field by field; long texts below their name."""
+    """Field by field, without those that say nothing; long texts below their name."""
     for name, value in record.items():
-        if isinstance(value, str) and "\n" in value:
-            print(f"{name}:\n" + "\n".join(f"    {line}" for line in value.splitlines()))
-        elif isinstance(value, dict | list | tuple):
-            print(f"{name}: {orjson.dumps(value).decode()}")
-        else:
-            print(f"{name}: {value}")
+        said = words(value)
+        if "\n" in said:
+            said = "\n" + "\n".join(f"    {line}" for line in said.splitlines())
+        if said:
+            print(f"{title(name)}: {said}".replace(": \n", ":\n"))
     print()
+
+
+def print_finding(name: str, ok: object, detail: str, width: int) -> None:
+    """A line of a check: ``ok`` is None for what was not tried."""
+    mark = MARKS[None if ok is None else bool(ok)]
+    print(f"  {mark:<6}{name:<{width}} {detail}", flush=True)
 
 
 def show(records: Sequence[Record], as_json: bool) -> None:
     for record in records:
         (print_json if as_json else print_plain)(record)
+
+
+def show_findings(records: Sequence[Record], as_json: bool) -> None:
+    """Rows of name, ok and detail."""
+    width = max((len(str(row["name"])) for row in records), default=0) + 1
+    for row in records:
+        if as_json:
+            print_json(row)
+        else:
+            print_finding(str(row["name"]), row["ok"], str(row["detail"]), width)
+
+
+def show_list(
+    records: Sequence[Record], columns: Sequence[str], as_json: bool, empty: str = ""
+) -> None:
+    """Everything for scripts; for people these columns, or ``empty`` when there is nothing."""
+    if as_json:
+        show(records, as_json)
+    elif records:
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        for name in columns:
+            table.add_column(title(name), overflow="fold")
+        for record in records:
+            # subjects with brackets are no markup
+            table.add_row(*(Text(words(record[name])) for name in columns))
+        Console().print(table)
+    elif empty:
+        print(empty)
+
+
+def title(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def words(value: object) -> str:
+    """A field as people read it; "" for nothing. Times are those of this machine's zone.
+
+    >>> words(None), words(True), words(("late", "angry")), words([{"reason": "vip", "minutes": 5}])
+    ('', 'yes', 'late; angry', 'reason vip, minutes 5')
+    """
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+        case datetime():
+            return f"{value.astimezone():%Y-%m-%d %H:%M}"
+        case dict():
+            return ", ".join(
+                f"{title(name)} {said}" for name, one in value.items() if (said := words(one))
+            )
+        case list() | tuple():
+            apart = "\n" if any(isinstance(one, dict) for one in value) else "; "
+            return apart.join(filter(None, map(words, value)))
+    return str(value)
 
 
 async def run(

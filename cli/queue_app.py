@@ -14,6 +14,9 @@ app = typer.Typer(help="What waits, in which order, and why.", no_args_is_help=T
 dead = typer.Typer(help="Jobs that were given up.", no_args_is_help=True)
 app.add_typer(dead, name="dead")
 
+COLUMNS = ("id", "subject", "urgency", "due", "assignee")
+GIVEN_UP = ("id", "at", "job", "ticket", "subject", "tries", "reason")
+
 Reason = Annotated[str, typer.Option(help="Why, in a sentence that is kept.")]
 
 
@@ -26,7 +29,8 @@ def queue_list(
     """The tickets that wait, the next one first."""
     from cli import desk_commands, output
 
-    output.show(asyncio.run(desk_commands.queue(read_settings(data=data), limit)), is_json)
+    rows = asyncio.run(desk_commands.queue(read_settings(data=data), limit))
+    output.show_list(rows, COLUMNS, is_json, "Nobody waits.")
 
 
 @app.command("why")
@@ -46,7 +50,8 @@ def dead_list(
     """Jobs that were given up, and why; the newest first."""
     from cli import dead_commands, output
 
-    output.show(asyncio.run(dead_commands.listing(read_settings(data=data), limit)), is_json)
+    rows = asyncio.run(dead_commands.listing(read_settings(data=data), limit))
+    output.show_list(rows, GIVEN_UP, is_json, "Nothing was given up.")
 
 
 @dead.command("show")
