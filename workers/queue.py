@@ -163,12 +163,16 @@ class RedisQueue(Scripts):
         return await self._finish("ack", claims)
 
     async def retry(self, claim: Claim, delay: float) -> bool:
-        """The job failed: it costs a try, and after ``delay`` seconds it has its old rank."""
+        """The job failed: it costs a try, and after ``delay`` seconds it has its old rank; sooner
+        when it was put meanwhile."""
         return (await self._finish("retry", [claim], delay))[0]
 
     async def release(self, claim: Claim, delay: float = 0) -> bool:
         """The job was not run to its end, and that costs no try; not before ``delay`` seconds."""
-        return (await self._finish("release", [claim], delay))[0]
+        return (await self.release_many([claim], delay))[0]
+
+    async def release_many(self, claims: Sequence[Claim], delay: float = 0) -> list[bool]:
+        return await self._finish("release", claims, delay)
 
     async def drop(self, claim: Claim) -> bool:
         """The job is dead; only a ``put`` after its claim brings it back."""

@@ -175,8 +175,8 @@ class Runner:
         except asyncio.CancelledError:
             with suppress(Transient, TimeoutError):
                 async with asyncio.timeout(2 * LAST_WORDS):
-                    for claim in await asking:
-                        await self._queue.release(claim)
+                    if claims := await asking:
+                        await self._queue.release_many(claims)
             raise
 
     def _is_suspect(self, claim: Claim) -> bool:

@@ -6,7 +6,7 @@ Jobs that are done are acknowledged together: while Redis answers, the next ones
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import Protocol, TypeVar
 
@@ -91,11 +91,11 @@ class Settlement:
                 await self._fail(step, claim, failed[claim.id], is_patient)
                 await failpoint("job.settled")
 
-    async def put_back(self, claims: Collection[Claim], delay: float = 0) -> None:
+    async def put_back(self, claims: Sequence[Claim], delay: float = 0) -> None:
         with suppress(Transient, TimeoutError):
             async with asyncio.timeout(LAST_WORDS):
-                for claim in claims:
-                    await self._queue.release(claim, delay)
+                if claims:
+                    await self._queue.release_many(claims, delay)
 
     async def bury(self, step: Step, claim: Claim, why: Failure, tries: int) -> None:
         error = await caught(self._dead.bury(step, claim.id, why, tries))

@@ -250,6 +250,32 @@ async def test_reconcile_does_not_cut_a_backoff_short(queue: RedisQueue) -> None
     assert await ids(queue) == []
 
 
+async def test_a_put_cuts_the_backoff_short_also_of_a_run_that_fails_after_it(
+    queue: RedisQueue,
+) -> None:
+    await queue.put(job(TRIAGE, 1, 10))
+    await queue.retry(await one(queue), 60)
+    await queue.put(job(TRIAGE, 1, 10))
+    claim = await one(queue)
+    await queue.put(job(TRIAGE, 1, 9))
+    assert await queue.retry(claim, 60)
+    again = await one(queue)
+    assert (again.score, again.tries) == (9, 2)
+
+
+@pytest.mark.parametrize(("wanted", "backoff"), [(30, 60), (60, 30)])
+async def test_of_a_backoff_and_what_was_wanted_meanwhile_the_earlier_counts(
+    queue: RedisQueue, wanted: float, backoff: float
+) -> None:
+    await queue.put(job(TRIAGE, 1, 10))
+    claim = await one(queue)
+    await queue.put(job(TRIAGE, 1, 10, soon(wanted)))
+    assert await queue.retry(claim, backoff)
+    [entry] = await queue.listing(TRIAGE)
+    assert entry.until is not None
+    assert soon(20) < entry.until < soon(31)
+
+
 async def test_the_epoch_ends_when_redis_loses_everything(
     queue: RedisQueue, real_redis: RealRedis
 ) -> None:

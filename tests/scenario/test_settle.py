@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -22,11 +23,16 @@ PAUSES = {0: 0.25, 1: 30.0, 2: 60.0}
 
 
 class Noting(RedisQueue):
-    """Notes how long each failed job pauses."""
+    """Notes how long each failed job pauses, and which scripts were called."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
         self.pauses: list[float] = []
+        self.called: list[str] = []
+
+    async def run(self, script: str, *args: str | int) -> Any:
+        self.called.append(script)
+        return await super().run(script, *args)
 
     async def retry(self, claim: Claim, delay: float) -> bool:
         self.pauses.append(delay)
@@ -86,6 +92,17 @@ async def test_what_is_put_back_for_later_waits(queue: RedisQueue, dead: Dead) -
     await settlement.put_back([second])
     states = {entry.id: (entry.state, entry.tries) for entry in await queue.listing(TRIAGE)}
     assert states == {first.id: ("delayed", 0), second.id: ("ready", 0)}
+
+
+async def test_all_that_is_put_back_goes_in_one_call(noting: Noting, dead: Dead) -> None:
+    await put(noting, *range(12))
+    claims = await noting.claim(TRIAGE, 12, 30.0)
+    noting.called.clear()
+    settlement = Settlement(noting, dead)
+    await settlement.put_back(claims)
+    await settlement.put_back([])
+    assert noting.called == ["finish"]
+    assert [entry.state for entry in await noting.listing(TRIAGE)] == ["ready"] * 12
 
 
 async def test_the_last_jobs_are_acknowledged_at_the_end(

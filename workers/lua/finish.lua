@@ -7,11 +7,12 @@ local function finish(id, step)
   redis.call('ZREM', LEASE, id)
   redis.call('ZREM', AGAIN, id)
   redis.call('HDEL', TOKEN, id)
-  if verb == 'retry' then
-    redis.call('HINCRBY', TRIES, id, 1)
-    place(id, step, now + delay, now)
-  elseif verb == 'release' then
-    place(id, step, now + delay, now)
+  if verb == 'retry' or verb == 'release' then
+    if verb == 'retry' then
+      redis.call('HINCRBY', TRIES, id, 1)
+    end
+    -- a put while it ran cuts the delay short, as one does while it is delayed
+    place(id, step, math.min(now + delay, tonumber(again or now + delay)), now)
   elseif again then
     redis.call('HDEL', TRIES, id)
     redis.call('HDEL', LOST, id)
