@@ -254,6 +254,9 @@ async def test_what_is_typed_is_kept_when_the_draft_is_gone(served: Served) -> N
 async def test_what_the_person_did_is_shown_beside_what_is_typed_elsewhere(served: Served) -> None:
     page = await served.page()
     await page.get_by_role("button", name="More", exact=True).click()
+    await page.keyboard.press("?")
+    await page.locator("#keys", has_text="approve and send").wait_for()
+    await page.keyboard.press("Escape")
     await page.locator("#card textarea:visible").fill("Shorter, please")
     await page.get_by_role("button", name="Approve & send").click()
     await card_says(page, "Approved by Ann")

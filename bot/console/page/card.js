@@ -116,8 +116,9 @@ function render(message, isSame, keepsOpen = true) {
   drawn.parse(restored(message));
   drawn.onExecuteAction = (action) => press({ ...action.data });
   drawn.onInputValueChanged = remember;
-  drawn.onInlineCardExpanded = (_action, isExpanded) => {
-    if (isExpanded) focusField();
+  drawn.onInlineCardExpanded = (action, isExpanded) => {
+    // the field behind More is one of several things there: the keys stay those of the page
+    if (isExpanded) revealPart(action.id !== "open_more");
   };
   at("card").replaceChildren(drawn.render());
   at("attach").hidden = !message.takes_files;
@@ -224,10 +225,10 @@ function settle() {
   if (waiting && !mustWait(waiting)) render(waiting, true);
 }
 
-function focusField() {
+function revealPart(takesFocus) {
   const field = at("card").querySelector("textarea, .ac-showCard .ac-pushButton");
   const shownField = [...at("card").querySelectorAll("textarea")].find((f) => f.offsetParent);
-  if (!isReopening) (shownField ?? field)?.focus();
+  if (takesFocus && !isReopening) (shownField ?? field)?.focus();
   if (shownField) grow(shownField);
   (shownField ?? field)?.closest(".ac-adaptiveCard")?.scrollIntoView({ block: "nearest" });
 }
