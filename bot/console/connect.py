@@ -32,7 +32,7 @@ from desk.store import Store
 log = structlog.get_logger()
 
 PAGE = Path(__file__).with_name("page")
-FILES = ("page.js", "card.js", "queue.js", "look.js", "page.css", "icon.svg")
+FILES = ("page.js", "card.js", "queue.js", "look.js", "pointer.js", "page.css", "icon.svg")
 SCRIPT = "adaptivecards.min.js"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LARGEST_MESSAGE = 1024 * 1024
@@ -178,8 +178,8 @@ class Console:
             await page.send(draw.note(str(refusal)))
             return
         match said:
-            case Open(id):
-                page.select(id)
+            case Open(id, number):
+                page.select(id, asked=number)
                 await page.lanes.begin(None, said, partial(self._served, page, page.show_card))
             case Act():
                 await page.send(draw.taken(said.key))

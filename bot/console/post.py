@@ -17,7 +17,9 @@ from bot.once import Once
 from desk import access
 from desk.errors import DeskError, Refused
 from desk.ids import TicketId, UserId
+from desk.people import User
 from desk.store import Store
+from desk.ticket_view import TicketView
 
 log = structlog.get_logger()
 
@@ -36,12 +38,14 @@ class Wire(Protocol):
 @dataclass(eq=False, slots=True)
 class Page:
     """One browser window. Reading and sending go together under ``_turn``, so that what was read
-    earlier is never sent later."""
+    earlier is never sent later. ``asked`` numbers what the person opened: a card that was on its
+    way before the page asked for another one is known by it."""
 
     wire: Wire
     user_id: UserId
     store: Store
     shown: TicketId | None = None
+    asked: int = 0
     lanes: Lanes = field(default_factory=Lanes)
     _queue: bytes = b""
     _drawn: tuple[TicketId, int] | None = None
@@ -68,9 +72,16 @@ class Page:
                 await self._send(message)
                 self._queue = message
 
-    def select(self, id: TicketId, *, with_mail_open: bool = False) -> None:
+    def select(
+        self, id: TicketId, *, asked: int | None = None, with_mail_open: bool = False
+    ) -> None:
         """Show this ticket from now on."""
-        self.shown, self._drawn, self._mail, self._is_mail_open = id, None, 0, with_mail_open
+        self.asked = self.asked if asked is None else asked
+        self.shown, self._is_mail_open = id, with_mail_open
+        self._forget()
+
+    def _forget(self) -> None:
+        self._drawn, self._mail = None, 0
 
     async def show_card(self) -> None:
         """The shown ticket, if it changed since. Refused when the user may not see it. Many who ask
@@ -83,16 +94,31 @@ class Page:
             if id is None:
                 return
             user = await self.store.user(self.user_id)
-            view = await access.ticket(self.store, user, id)
+            try:
+                view = await access.ticket(self.store, user, id)
+            except Refused:
+                if id == self.shown:
+                    self.shown = None
+                raise
             if id != self.shown:
                 return  # another one was opened meanwhile, and is drawn next
-            drawn = (id, view.ticket.version)
-            if drawn != self._drawn:
-                self._drawn = drawn
-                await self.send(draw.card(view, user, self.store.clock.now()))
-            if id == self.shown and view.email.id != self._mail:
-                self._mail = view.email.id
-                await self.send(draw.mail(view, is_open=self._is_mail_open))
+            try:
+                await self._send_changes(view, user)
+            except BaseException:
+                self._forget()  # nobody knows how much of it arrived
+                raise
+
+    async def _send_changes(self, view: TicketView, user: User) -> None:
+        """Noted before it is sent: who opens the ticket again meanwhile is sent it again."""
+        id = view.ticket.id
+        drawn = (id, view.ticket.version)
+        if drawn != self._drawn:
+            self._drawn = drawn
+            card = draw.card(view, user, self.store.clock.now())
+            await self.send({**card, "asked": self.asked})
+        if id == self.shown and view.email.id != self._mail:
+            self._mail = view.email.id
+            await self.send(draw.mail(view, is_open=self._is_mail_open))
 
 
 class Pages:
@@ -156,7 +182,7 @@ class Pages:
             if is_shown:
                 await page.show_card()
         except Refused:
-            page.shown = None
+            pass  # it shows this ticket no more
         except DeskError as error:
             log.warning("page not told", error=str(error))
         except (TimeoutError, ConnectionError):

@@ -17,9 +17,10 @@ LONGEST_LINE = 1000
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Show this ticket here from now on."""
+    """Show this ticket here from now on. Each has a higher ``number``."""
 
     id: TicketId
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,8 @@ def read_message(raw: str) -> Open | Act | Line:
     said = _object(raw)
     match said.get("type"):
         case "open" if isinstance(id := said.get("id"), int):
-            return Open(TicketId(id))
+            number = said.get("number")
+            return Open(TicketId(id), number if isinstance(number, int) else 0)
         case "act" if isinstance(data := said.get("data"), dict):
             return Act(read_key(said), read_press(data))
         case "command" if isinstance(line := said.get("line"), str):

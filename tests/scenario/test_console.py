@@ -258,7 +258,7 @@ async def test_all_files_of_the_page_are_there(desk: Desk) -> None:
     page = await (await desk.client.get("/")).text()
     names = [part.split('"')[0] for part in page.split('"/static/')[1:]]
     assert SCRIPT in names
-    for name in [*names, "card.js", "queue.js", "look.js"]:
+    for name in [*names, "card.js", "queue.js", "look.js", "pointer.js"]:
         assert (await desk.client.get(f"/static/{name}")).status == 200, name
 
 

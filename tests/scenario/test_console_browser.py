@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -50,6 +51,38 @@ FLAGS = [
 
 
 @dataclass
+class HeldLine:
+    """The line to a page, on which messages of some types are held back."""
+
+    holds: set[str] = field(default_factory=set)
+    kept: list[str] = field(default_factory=list)
+    _more: asyncio.Event = field(default_factory=asyncio.Event)
+    _page: Any = None
+
+    def begin(self, route: Any) -> None:
+        self._page = route
+        route.connect_to_server().on_message(self._pass)
+
+    def _pass(self, message: str) -> None:
+        if json.loads(message)["type"] in self.holds:
+            self.kept.append(message)
+            self._more.set()
+        else:
+            self._page.send(message)
+
+    async def until_kept(self, messages: int) -> None:
+        async with asyncio.timeout(15):
+            while len(self.kept) < messages:
+                self._more.clear()
+                await self._more.wait()
+
+    def let_go(self) -> None:
+        self.holds.clear()
+        while self.kept:
+            self._page.send(self.kept.pop(0))
+
+
+@dataclass
 class Served:
     """A console on a port that may be closed and opened again."""
 
@@ -83,13 +116,17 @@ class Served:
             await window.close()
         await self.stop()
 
-    async def page(self, user: User | None = None, **options: object) -> Any:
+    async def page(
+        self, user: User | None = None, line: HeldLine | None = None, **options: object
+    ) -> Any:
         """A browser window of this user in which everything that goes wrong is noted."""
         window = await self.browser.new_context(
             locale="en-GB", timezone_id="Europe/Berlin", **options
         )
         self._windows.append(window)
         page = await window.new_page()
+        if line is not None:
+            await page.route_web_socket("**/ws", line.begin)
         page.on("console", lambda said: self._note(said.type == "error", said.text))
         page.on("pageerror", lambda error: self._note(True, str(error)))
         page.on("response", lambda answer: self._note(answer.status >= 400, answer.url))
@@ -150,6 +187,17 @@ async def add_ticket(made: Scene, subject: str, score: float) -> Ticket:
             opened, email.id, envelope, Draft(envelope.text, writer="extractive", score=60)
         )
     return await made.store.ticket(ticket.id)
+
+
+CHOSEN = """() => {
+  window.chosen = [];
+  const note = (changes) => changes.map(({ target }) => target)
+    .filter((button) => button.hasAttribute("aria-current"))
+    .forEach((button) => window.chosen.push(button.closest("li").dataset.ticket));
+  const what = { subtree: true, attributeFilter: ["aria-current"], attributeOldValue: true };
+  new MutationObserver(note).observe(document.getElementById("rows"), what);
+}"""
+"""Notes in ``window.chosen`` which rows are selected from now on."""
 
 
 def row(ticket: Ticket) -> str:
@@ -225,6 +273,65 @@ async def test_what_is_typed_survives_what_a_colleague_does(served: Served) -> N
     await card_says(page, "edited by Ann")
     assert (await served.response())[1] == "Ann's own words"
     assert not served.problems
+
+
+async def test_what_comes_late_or_between_takes_nobody_to_another_ticket(served: Served) -> None:
+    second = await add_ticket(served.scene, "The second", 5.0)
+    third = await add_ticket(served.scene, "The third", 6.0)
+    page = await served.page(line=(line := HeldLine()))
+    await page.evaluate(CHOSEN)
+    line.holds.add("card")
+    for messages in (1, 2):
+        await page.keyboard.press("j")
+        await line.until_kept(messages)
+    line.let_go()
+    await card_says(page, "The third")
+    assert await page.evaluate("window.chosen") == [str(second.id), str(third.id)]
+    # a row that is pressed is not replaced before it is let go
+    await page.locator(row(second)).hover()
+    await page.mouse.down()
+    more = await add_ticket(served.scene, "The fourth", 7.0)
+    await served.console.hub.publish(more.id)
+    await page.locator("#counts", has_text="4 waiting").wait_for()
+    await page.mouse.up()
+    await card_says(page, "The second")
+    await page.locator(row(more)).wait_for()
+
+
+async def test_no_answer_takes_the_pen_out_of_the_hand(served: Served) -> None:
+    made = served.scene
+    other = await add_ticket(made, "Another one", 5.0)
+    await made.actions.act(await made.request(Verb.START_EDIT, made.omar))
+    page = await served.page(line=(line := HeldLine()))
+    field = await open_edit(page)
+    await field.fill("M")
+    await page.locator(".question", has_text="Take over?").wait_for()
+    await page.keyboard.type("y own words")
+    assert await field.input_value() == "My own words"
+    assert (await made.store.ticket(made.ticket.id)).editing == made.omar.id
+    # written on after Save
+    line.holds |= {"done", "card"}
+    await page.get_by_role("button", name="Save draft").click()
+    await line.until_kept(1)
+    await field.press("End")
+    await page.keyboard.type(", and more")
+    line.let_go()
+    await page.locator("#changed:visible").wait_for()
+    assert await field.input_value() == "My own words, and more"
+    # while another ticket's answer is on its way
+    line.holds.add("done")
+    await page.get_by_role("button", name="Claim").click()
+    await line.until_kept(1)
+    await page.locator("#ticket").focus()
+    await page.keyboard.press("j")
+    await card_says(page, "Another one")
+    field = await open_edit(page)
+    await page.keyboard.type("Half")
+    line.let_go()
+    await page.locator(row(made.ticket), has_text="Claimed by you").wait_for()
+    await page.keyboard.type(" a sent")
+    assert (await field.input_value()).endswith("Half a sent")
+    assert (await made.store.ticket(other.id)).assignee is None
 
 
 async def test_what_is_typed_survives_looking_at_another_ticket(served: Served) -> None:

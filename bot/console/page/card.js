@@ -2,6 +2,7 @@
 // Nothing typed is ever lost: a card with typed text stays until the person asks for the new one.
 
 import { due, HOST, local } from "./look.js";
+import { isPressing, onRelease } from "./pointer.js";
 
 const at = (id) => document.getElementById(id);
 const host = new AdaptiveCards.HostConfig(HOST);
@@ -14,13 +15,13 @@ let shown = null; // the message that is drawn
 let waiting = null; // a newer one that would disturb the typing
 let drawn = null; // the AdaptiveCard
 let awaited = null; // the version that the person's own click left behind
-let isPressing = false; // a pointer is down: what it will click must not be replaced
 let isReopening = false; // by us, not by the person: the focus stays where it is
 let press = () => {};
 
 export const onPress = (handler) => { press = handler; };
 export const about = () => (shown ? { t: shown.id, r: shown.seen?.id, v: shown.seen?.version, h: shown.seen?.hash } : null);
 export const version = () => shown?.version;
+export const isShown = (id) => shown?.id === id;
 export const hasTyped = () => typed.size > 0;
 export const typedFor = (id, verb) => typed.get(id)?.[verb]?.text;
 
@@ -53,6 +54,12 @@ export function fold() {
 /** Opens the field with the person's text, if another button closed it. */
 export function showTyped() {
   if (typed.get(shown?.id)?.edit && expanded() !== "open_edit") reopenField("open_edit");
+}
+
+/** Whether the person wrote on after this was pressed. */
+export function isWrittenOn({ t, ...data }, verb) {
+  const [, text] = Object.entries(data).find(([name]) => verbOf(name) === verb) ?? [];
+  return (typedFor(t, verb) ?? text) !== text;
 }
 
 /** The person's text was taken over by the desk. */
@@ -218,7 +225,7 @@ function reopenField(id) {
 function mustWait(message) {
   const isOtherDraft = JSON.stringify(message.seen) !== JSON.stringify(shown.seen);
   const isInOpenPart = document.activeElement?.closest("#card .ac-adaptiveCard .ac-adaptiveCard");
-  return isPressing || Boolean(isInOpenPart) || (isOtherDraft && typed.has(shown.id));
+  return isPressing() || Boolean(isInOpenPart) || (isOtherDraft && typed.has(shown.id));
 }
 
 function settle() {
@@ -253,11 +260,7 @@ at("card").addEventListener("input", (event) => {
   if (event.target.matches("textarea")) grow(event.target);
 });
 at("card").addEventListener("focusout", () => setTimeout(settle));
-document.addEventListener("pointerdown", () => { isPressing = true; });
-for (const end of ["pointerup", "pointercancel"]) {
-  // the click itself comes after pointerup
-  document.addEventListener(end, () => setTimeout(() => { isPressing = false; settle(); }, 50));
-}
+onRelease(settle);
 at("show-changed").addEventListener("click", () => { if (waiting) render(waiting, true); });
 at("drop-kept").addEventListener("click", () => {
   typed.delete(shown?.id);

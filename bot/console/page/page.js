@@ -2,6 +2,7 @@
 
 import * as card from "./card.js";
 import { local } from "./look.js";
+import { isPressing, onRelease } from "./pointer.js";
 import * as queue from "./queue.js";
 
 const at = (id) => document.getElementById(id);
@@ -9,6 +10,9 @@ const at = (id) => document.getElementById(id);
 let line = null;
 let selected = null;
 let hasChosen = false; // until then the first of the queue is shown, whichever it is
+let asked = 0; // how often a ticket was opened here
+let waiting = null; // a queue that came while something was pressed
+let uploads = 0;
 const sent = new Map(); // key → the click, until it is answered
 const taken = new Set(); // the keys of those that have arrived
 const LATE = 5000; // milliseconds
@@ -22,7 +26,7 @@ function connect() {
   line.addEventListener("open", () => {
     pause = 250;
     connection("on", "Connected");
-    if (selected !== null) say({ type: "open", id: selected });
+    if (selected !== null) request(selected);
   });
   line.addEventListener("message", (event) => hear(JSON.parse(event.data)));
   line.addEventListener("close", () => {
@@ -66,10 +70,18 @@ function hear(message) {
 
 function showQueue(message) {
   const { reading, sent: left, is_more } = message.counts;
-  const waiting = `${message.counts.waiting || ""}${is_more ? "+" : ""}`;
-  const counts = [`${waiting || 0} waiting`, reading && `${reading} being drafted`, left && `${left} sent`];
+  const number = `${message.counts.waiting || ""}${is_more ? "+" : ""}`;
+  const counts = [`${number || 0} waiting`, reading && `${reading} being drafted`, left && `${left} sent`];
   at("counts").textContent = counts.filter(Boolean).join(" · ");
-  document.title = waiting ? `(${waiting}) Maildesk` : "Maildesk";
+  document.title = number ? `(${number}) Maildesk` : "Maildesk";
+  waiting = message;
+  if (!isPressing()) drawQueue();
+}
+
+function drawQueue() {
+  if (!waiting) return;
+  const message = waiting;
+  waiting = null;
   if (!hasChosen) {
     const first = message.rows[0]?.id ?? null;
     if (first !== null && first !== selected) open(first);
@@ -92,10 +104,16 @@ function select(id) {
 
 function open(id) {
   select(id);
-  say({ type: "open", id });
+  request(id);
+}
+
+function request(id) {
+  asked += 1;
+  say({ type: "open", id, number: asked });
 }
 
 function showCard(message) {
+  if (message.asked < asked) return; // it was on its way before the person went on
   // a command may have opened another ticket than the selected one
   if (message.id !== selected) {
     hasChosen = true;
@@ -103,6 +121,7 @@ function showCard(message) {
   }
   document.body.classList.remove("nothing");
   card.receive(message);
+  showBusy();
 }
 
 // -- acting
@@ -125,24 +144,31 @@ function act(data) {
   setTimeout(() => {
     if (sent.has(key) && !taken.has(key)) toast("Maildesk does not answer. It may have heard you: look at the card before you try it again.");
   }, LATE);
-  if (data.verb !== "start_edit") at("card").classList.add("busy");
+  showBusy();
+}
+
+/** The card whose button was pressed is dimmed until there is an answer. */
+function showBusy() {
+  const isBusy = [...sent.values()].some((data) => card.isShown(data.t) && data.verb !== "start_edit");
+  at("card").classList.toggle("busy", isBusy || uploads > 0);
 }
 
 function answered(key) {
   const data = sent.get(key);
   sent.delete(key);
   taken.delete(key);
-  if (!sent.size) at("card").classList.remove("busy");
+  showBusy();
   return data;
 }
 
 function done(key) {
   const data = answered(key);
   if (!data || data.verb === "start_edit") return;
-  card.release();
-  if (data.verb === "edit" || data.verb === "edit_send") card.forget(data.t, "edit");
-  else if (data.verb === "regenerate") card.forget(data.t, "regenerate");
-  else {
+  const verb = data.verb === "edit_send" ? "edit" : data.verb;
+  if (card.isWrittenOn(data, verb)) return;
+  if (card.isShown(data.t)) card.release();
+  if (verb === "edit" || verb === "regenerate") card.forget(data.t, verb);
+  else if (card.isShown(data.t)) {
     card.fold();
     card.showOwn(data.t, data.version);
   }
@@ -150,9 +176,12 @@ function done(key) {
 
 function note(message) {
   const data = answered(message.key);
-  if (!message.confirm || !data) return toast(local(message.text));
+  const isElsewhere = data && data.t !== selected;
+  const text = `${isElsewhere ? `#${data.t}: ` : ""}${local(message.text)}`;
+  if (!message.confirm || !data) return toast(text);
+  if (isElsewhere) return toast(`${text} Nothing was done yet.`);
   const label = data.verb === "start_edit" ? "Take over" : "Do it anyway";
-  ask(local(message.text), label, () => act({ ...data, version: undefined, confirmed: true }));
+  ask(text, label, () => act({ ...data, version: undefined, confirmed: true }));
 }
 
 // -- files
@@ -165,11 +194,13 @@ async function attach(file) {
   const form = new FormData();
   form.append("about", JSON.stringify({ key: newKey(), ...about }));
   form.append("file", file);
-  at("card").classList.add("busy");
+  uploads += 1;
+  showBusy();
   const told = await fetch("/attach", { method: "POST", body: form })
     .then((answer) => answer.json())
     .catch(() => ({ text: "The file did not arrive: try it once more." }));
-  at("card").classList.remove("busy");
+  uploads -= 1;
+  showBusy();
   if (told.text) toast(local(told.text));
 }
 
@@ -193,7 +224,8 @@ function ask(text, label, then) {
   button.textContent = label;
   button.addEventListener("click", () => { box.remove(); then(); });
   box.insertBefore(button, box.lastElementChild);
-  button.focus();
+  // whoever is typing must not say yes with the next space
+  if (!isTyping(document.activeElement)) button.focus();
 }
 
 function toast(text, seconds = 9) {
@@ -227,6 +259,8 @@ at("show-keys").addEventListener("click", () => at("keys").showModal());
 
 // -- keys
 
+const isTyping = (element) => Boolean(element?.matches("textarea, input, select"));
+
 const KEYS = {
   j: () => choose(queue.neighbour(selected, 1)),
   k: () => choose(queue.neighbour(selected, -1)),
@@ -238,13 +272,12 @@ const KEYS = {
 };
 
 document.addEventListener("keydown", (event) => {
-  const isTyping = event.target.matches("textarea, input, select");
   if (event.key === "Escape") {
-    if (isTyping) event.target.blur();
+    if (isTyping(event.target)) event.target.blur();
     else showAnswer("");
     return;
   }
-  if (isTyping || at("keys").open || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (isTyping(event.target) || at("keys").open || event.ctrlKey || event.metaKey || event.altKey) return;
   const act = KEYS[event.key];
   if (!act) return;
   event.preventDefault();
@@ -252,6 +285,7 @@ document.addEventListener("keydown", (event) => {
 });
 
 window.addEventListener("beforeunload", (event) => { if (card.hasTyped()) event.preventDefault(); });
+onRelease(drawQueue);
 setInterval(() => { queue.tick(); }, 10000);
 setInterval(() => { card.tick(); }, 1000);
 connect();
