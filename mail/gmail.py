@@ -11,10 +11,9 @@ import binascii
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from random import SystemRandom
 from types import TracebackType
-from typing import Any
 
 from desk.errors import DeskError, Throttled, Transient
 from mail.gmail_answered import AnsweredThreads
@@ -34,6 +33,7 @@ from mail.provider import (
     never_handed_over,
 )
 from mail.quota import OneItem
+from mail.record import Record, any_records_in, any_text_in, any_words_in, millisecond_in, text_in
 
 AT_ONCE = 5
 GROUP_BYTES = 40 * 1024 * 1024
@@ -89,7 +89,7 @@ class GmailProvider:
 
     async def _beginning(self) -> Checkpoint:
         """First the place in the history, then the list: what comes in between is in both."""
-        history = str((await self._api.profile())["historyId"])
+        history = text_in(await self._api.profile(), "historyId")
         now = self._api.clock.now().replace(microsecond=0)  # as its text keeps it
         floor = now - self._backfill
         listing = "inbox" if self._backfill else ""
@@ -125,7 +125,7 @@ class GmailProvider:
             wanted = [("q", f"after:{since}")]
             if known.listing == "inbox":
                 wanted.append(("labelIds", "INBOX"))
-            ids = {str(one["id"]): None async for one in self._api.all_listed(wanted)}
+            ids = {text_in(one, "id"): None async for one in self._api.all_listed(wanted)}
             self._listed = (key, [Found(id) for id in reversed(ids)])  # newest came first
         return self._listed[1]
 
@@ -153,9 +153,9 @@ class GmailProvider:
             answer = await self._api.history(known.history, page)
             for one in named(answer):
                 found.setdefault(one.id, one)
-            page = str(answer.get("nextPageToken", ""))
+            page = any_text_in(answer, "nextPageToken")
             if not page:
-                return list(found.values()), str(answer["historyId"])
+                return list(found.values()), text_in(answer, "historyId")
             if len(found) - after(list(found.values()), known.after) > limit:
                 return list(found.values()), ""
 
@@ -197,7 +197,7 @@ class GmailProvider:
         """Whether Gmail hands over others, while there are mails that it did not."""
         with suppress(DeskError):
             newest = await self._api.listed([("maxResults", "20")])
-            ids = [str(one["id"]) for one in newest.get("messages", ())]
+            ids = [text_in(one, "id") for one in any_records_in(newest, "messages")]
             other = next((id for id in ids if id not in self._failing), "")
             if other:
                 await self._api.message(other, "raw")
@@ -212,23 +212,24 @@ class GmailProvider:
             message = await self._message(found.id, length)
         except Gone:
             return None
-        now = frozenset(message.get("labelIds", ()))
-        received = datetime.fromtimestamp(int(message["internalDate"]) / 1000, UTC)
+        now = any_words_in(message, "labelIds")
+        received = millisecond_in(message, "internalDate")
         is_sent = "SENT" in now
         is_ours = is_sent or "INBOX" in now | found.labels
         if now & IGNORED or not is_ours or received < floor - SLACK:
             return None
-        whole = _decoded(str(message.get("raw", "")))[:MAIL_BYTES]
+        whole = _decoded(any_text_in(message, "raw"))[:MAIL_BYTES]
         raw = whole or never_handed_over("Gmail", found.id)
-        return Arrival(found.id, raw, received, str(message.get("threadId", "")), is_sent)
+        return Arrival(found.id, raw, received, any_text_in(message, "threadId"), is_sent)
 
-    async def _message(self, id: str, length: int) -> dict[str, Any]:
+    async def _message(self, id: str, length: int) -> Record:
         """One that Gmail fails to hand over again and again, though it knows it and hands over
         others, is shown without its text: it must not hold up those behind it."""
         if self._failing.get(id, 0) >= TRIES:
             return await self._api.message(id, "minimal")
         try:
             message = await self._api.message(id, "raw", length=length)
+            text_in(message, "raw")
         except Throttled:
             raise
         except Transient as error:
@@ -255,15 +256,15 @@ class GmailProvider:
     async def _has_news(self) -> bool:
         """Since the last fetch, or the last time that it said so."""
         if not self._heard:
-            self._heard = str((await self._api.profile())["historyId"])
+            self._heard = text_in(await self._api.profile(), "historyId")
             return True
         try:
             answer = await self._api.history(self._heard)
         except Gone:
             self._heard = ""
             return True
-        self._heard = str(answer["historyId"])
-        return "nextPageToken" in answer or any(True for _ in named(answer))
+        self._heard = text_in(answer, "historyId")
+        return bool(any_text_in(answer, "nextPageToken")) or any(True for _ in named(answer))
 
     # Sending
 

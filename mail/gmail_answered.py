@@ -7,14 +7,14 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
 from desk.errors import Misconfigured, Permanent
 from mail.addresses import addresses
-from mail.gmail_api import GmailApi
+from mail.gmail_api import GmailApi, headers_of
 from mail.provider import Arrival
 from mail.quota import OneItem
+from mail.record import Record, Unclear, any_records_in, any_words_in, millisecond_in, text_in
 
 log = logging.getLogger(__name__)
 
@@ -67,19 +67,19 @@ class AnsweredThreads:
         if self._since != since:
             wanted = [("labelIds", "SENT"), ("q", f"after:{int(since.timestamp())}")]
             found = [one async for one in self._api.all_listed(wanted)]
-            self._since, self._sent = since, frozenset(str(one["threadId"]) for one in found)
+            self._since, self._sent = since, frozenset(text_in(one, "threadId") for one in found)
         return self._sent
 
     async def _thread(self, id: str) -> Thread:
         """Empty when Gmail does not hand it over: a ticket too many is better than none."""
         try:
             thread = await self._api.thread(id, *FROM, *REPLY_TO, *TO, AUTO)
+            return {text_in(one, "id"): _message(one) for one in any_records_in(thread, "messages")}
         except Misconfigured:
             raise
-        except (OneItem, Permanent) as error:
+        except (OneItem, Unclear, Permanent) as error:
             log.warning("whether a thread was answered is not known: %s", error)
             return {}
-        return {str(one["id"]): _message(one) for one in thread.get("messages", ())}
 
 
 def _is_answered(thread: Thread, id: str) -> bool:
@@ -94,17 +94,14 @@ def _is_answered(thread: Thread, id: str) -> bool:
     )
 
 
-def _message(record: Mapping[str, Any]) -> _Message:
-    headers: Sequence[Mapping[str, str]] = record.get("payload", {}).get("headers", ())
-    given = [(one["name"].lower(), one["value"]) for one in headers]
+def _message(record: Record) -> _Message:
+    given = headers_of(record)
     is_automatic = any(
         name == AUTO.lower() and value.strip().lower() != "no" for name, value in given
     )
-    is_sent = "SENT" in record.get("labelIds", ()) and not is_automatic
+    is_sent = "SENT" in any_words_in(record, "labelIds") and not is_automatic
     people = _people(given, TO) if is_sent else _people(given, REPLY_TO) or _people(given, FROM)
-    return _Message(
-        datetime.fromtimestamp(int(record["internalDate"]) / 1000, UTC), is_sent, people
-    )
+    return _Message(millisecond_in(record, "internalDate"), is_sent, people)
 
 
 def _people(headers: Iterable[tuple[str, str]], names: Sequence[str]) -> frozenset[str]:

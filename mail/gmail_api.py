@@ -22,6 +22,7 @@ from mail.gmail_upload import PAUSES, Upload
 from mail.http import Answer, Http
 from mail.provider import Ready, at_once
 from mail.quota import OneItem, Quota
+from mail.record import Record, any_records_in, any_text_in, record_in, text_in
 
 GOOGLE_API = "https://gmail.googleapis.com"
 GET, LIST, HISTORY, PROFILE, THREAD, SEND = 5, 5, 2, 1, 10, 100
@@ -88,14 +89,14 @@ class GmailApi:
             THREAD, f"threads/{id}", [("format", "metadata"), *named], is_one=True
         )
 
-    async def all_listed(self, parameters: Parameters) -> AsyncIterator[dict[str, Any]]:
+    async def all_listed(self, parameters: Parameters) -> AsyncIterator[Record]:
         """Of every page. A page may repeat what the one before had."""
         page = ""
         while True:
             listed = await self.listed([*parameters, ("maxResults", "500")], page)
-            for one in listed.get("messages", ()):
+            for one in any_records_in(listed, "messages"):
                 yield one
-            page = str(listed.get("nextPageToken", ""))
+            page = any_text_in(listed, "nextPageToken")
             if not page:
                 return
 
@@ -247,9 +248,10 @@ class GmailApi:
 
     def _pause_in(self, sentence: str) -> float:
         found = RETRY_AFTER.search(sentence)
-        if not found:
+        try:
+            until = datetime.fromisoformat(found[1]) if found else self.clock.now()
+        except ValueError:
             return 0.0
-        until = datetime.fromisoformat(found[1])
         return max(0.0, (until - self.clock.now()).total_seconds())
 
 
@@ -257,6 +259,14 @@ def _outage(said: str, pause: float, is_sending: bool) -> DeskError:
     if is_sending:
         return Ambiguous(f"{said}, which does not say whether the mail left")
     return Throttled(said, pause) if pause else Transient(said)
+
+
+def headers_of(message: Record) -> list[tuple[str, str]]:
+    """Their names in small letters, and their values."""
+    if message.get("payload") is None:
+        return []
+    given = any_records_in(record_in(message, "payload"), "headers")
+    return [(text_in(one, "name").lower(), str(one.get("value") or "")) for one in given]
 
 
 def _page(token: str) -> Parameters:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from mail.record import Record, any_records_in, any_words_in, record_in, text_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,15 +17,15 @@ class Found:
     record: str = ""
 
 
-def named(answer: dict[str, Any]) -> Iterator[Found]:
+def named(answer: Record) -> Iterator[Found]:
     """The messages of a page of the history that may be mail to us or from us."""
-    for record in answer.get("history", ()):
-        changes = [*record.get("messagesAdded", ()), *record.get("labelsAdded", ())]
+    for record in any_records_in(answer, "history"):
+        changes = [*any_records_in(record, "messagesAdded"), *any_records_in(record, "labelsAdded")]
         for change in changes:
-            message = change["message"]
-            labels = frozenset(change.get("labelIds") or message.get("labelIds", ()))
+            message = record_in(change, "message")
+            labels = any_words_in(change, "labelIds") or any_words_in(message, "labelIds")
             if not labels or labels & {"INBOX", "SENT"}:
-                yield Found(str(message["id"]), labels, str(record["id"]))
+                yield Found(text_in(message, "id"), labels, text_in(record, "id"))
 
 
 def after(found: Sequence[Found], id: str) -> int:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from mail.gmail_api import GmailApi, Gone
+from mail.gmail_api import GmailApi, Gone, headers_of
+from mail.record import Record, any_records_in, text_in
 
 RECENT = 30  # sent mails that are looked through where the search does not know one yet
 KEPT = 20 * RECENT
@@ -31,8 +30,8 @@ class SentMail:
         recent = await self._api.listed([*sent, ("maxResults", str(RECENT))])
         return await self._is_among(recent, wanted)
 
-    async def _is_among(self, listed: dict[str, Any], wanted: str) -> bool:
-        ids = [str(one["id"]) for one in listed.get("messages", ())][:RECENT]
+    async def _is_among(self, listed: Record, wanted: str) -> bool:
+        ids = [text_in(one, "id") for one in any_records_in(listed, "messages")][:RECENT]
         for id in ids:
             if wanted in await self._message_ids(id):
                 return True
@@ -44,11 +43,10 @@ class SentMail:
                 message = await self._api.message(id, "metadata", *ID_HEADERS)
             except Gone:
                 return frozenset()
-            headers = message.get("payload", {}).get("headers", ())
             names = {name.lower() for name in ID_HEADERS}
             if len(self._known) >= KEPT:
                 del self._known[next(iter(self._known))]
             self._known[id] = frozenset(
-                str(one["value"]).strip() for one in headers if one["name"].lower() in names
+                value.strip() for name, value in headers_of(message) if name in names
             )
         return self._known[id]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import quote
 
 from desk.errors import Ambiguous, DeskError, Misconfigured, Permanent, Throttled, Transient
@@ -14,8 +14,8 @@ from mail.bearer import Token
 from mail.http import Answer, Http
 from mail.provider import Ready, at_once
 from mail.quota import OneItem, Quota
+from mail.record import Record
 
-Record = Mapping[str, Any]
 T = TypeVar("T")
 
 GLOBAL = "https://graph.microsoft.com/v1.0"

@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
@@ -34,9 +34,11 @@ from mail.provider import (
     never_handed_over,
 )
 from mail.quota import GRAPH
+from mail.record import Record, any_text_in, flag_in, records_in, text_in
 
 log = logging.getLogger(__name__)
 
+NEXT, DELTA = "@odata.nextLink", "@odata.deltaLink"
 SELECT = "id,receivedDateTime,conversationId,isDraft"
 FIRST = "/mailFolders/{folder}/messages/delta?changeType=created&$select=" + SELECT
 SOME = 50
@@ -131,8 +133,8 @@ class OutlookProvider:
             except SyncLost:
                 self._seen.pop(folder, None)
                 return True
-            if page.get("value"):
-                self._seen[folder] = page.get("@odata.nextLink") or _delta_link(page)
+            if records_in(page, "value"):
+                self._seen[folder] = any_text_in(page, NEXT) or text_in(page, DELTA)
                 if _waiting(page, "", is_first=False):
                     return True
         return False
@@ -184,13 +186,13 @@ class OutlookProvider:
             return spot.restarted()
         found = _waiting(page, spot.since, is_first=not spot.synced)
         rest = tuple({mail.id: mail for mail in (*spot.rest, *found)}.values())
-        if "@odata.nextLink" in page:
-            return replace(spot, link=page["@odata.nextLink"], is_round_over=False, rest=rest)
-        if not page.get("value") and spot.is_round_over:
+        if link := any_text_in(page, NEXT):
+            return replace(spot, link=link, is_round_over=False, rest=rest)
+        if not records_in(page, "value") and spot.is_round_over:
             return spot  # the place is kept: a new link would say the same
         return replace(
             spot,
-            link=_delta_link(page),
+            link=text_in(page, DELTA),
             is_round_over=True,
             synced=stamp(self._clock.now()),
             rest=rest,
@@ -227,16 +229,21 @@ class OutlookProvider:
         path = f"/messages/{quote(mail.id)}"
         try:
             if not mail.received:
-                told = _waiting({"value": [await self._graph.read(path)]}, since, is_first=False)
-                if not told:
+                again = _waiting({"value": [await self._graph.read(path)]}, since, is_first=False)
+                if not again:
                     return None
-                mail = told[0]
+                mail = again[0]
             raw = await self._raw(mail.id, f"{path}/$value")
         except Gone:
             return None
-        return Arrival(
-            mail.id, raw, moment(mail.received), mail.conversation, is_sent=folder == SENT
-        )
+        return Arrival(mail.id, raw, self._time(mail), mail.conversation, is_sent=folder == SENT)
+
+    def _time(self, mail: Waiting) -> datetime:
+        """Now, where Outlook does not say when it came."""
+        try:
+            return moment(mail.received)
+        except ValueError:
+            return self._clock.now()
 
     async def _raw(self, id: str, path: str) -> bytes:
         """Exchange makes the MIME anew at each call, and may fail for one mail every time, though
@@ -275,7 +282,7 @@ def weight(arrivals: Iterable[Arrival]) -> int:
     return sum(len(arrival.raw) for arrival in arrivals)
 
 
-def _waiting(page: Mapping[str, Any], since: str, is_first: bool) -> tuple[Waiting, ...]:
+def _waiting(page: Record, since: str, is_first: bool) -> tuple[Waiting, ...]:
     """The mails of a page, each once, in the order of their arrival: Graph promises neither.
 
     What is only updated may come with its id alone ("at least the properties that have been
@@ -283,17 +290,11 @@ def _waiting(page: Mapping[str, Any], since: str, is_first: bool) -> tuple[Waiti
     very second ``since`` was there before us.
     """
     found: dict[str, Waiting] = {}
-    for item in page.get("value", ()):
-        received = str(item.get("receivedDateTime") or "")
+    for item in records_in(page, "value"):
+        received = any_text_in(item, "receivedDateTime")
         is_old = bool(received) and (received < since or (is_first and received == since))
-        if "@removed" not in item and not item.get("isDraft") and not is_old:
-            conversation = str(item.get("conversationId") or "")
-            found[item["id"]] = Waiting(item["id"], received, conversation)
+        is_draft = "isDraft" in item and flag_in(item, "isDraft")
+        if "@removed" not in item and not is_draft and not is_old:
+            id = text_in(item, "id")
+            found[id] = Waiting(id, received, any_text_in(item, "conversationId"))
     return tuple(sorted(found.values(), key=lambda mail: mail.received or "9"))
-
-
-def _delta_link(page: Mapping[str, Any]) -> str:
-    link = page.get("@odata.deltaLink")
-    if not isinstance(link, str):
-        raise Transient("Outlook's answer says neither how to go on nor that it is complete")
-    return link

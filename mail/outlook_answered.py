@@ -9,10 +9,9 @@ singleValueLegacyExtendedProperty" (learn.microsoft.com/graph).
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 from urllib.parse import quote
 
 from desk.errors import Misconfigured, Permanent
@@ -20,6 +19,7 @@ from mail.graph import Graph
 from mail.outlook_place import stamp
 from mail.provider import Arrival
 from mail.quota import OneItem
+from mail.record import Record, Unclear, any_records_in, any_text_in, records_in, text_in
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +46,15 @@ async def _replied(graph: Graph, folder: str, mails: Collection[Arrival]) -> set
     try:
         for _ in range(PAGES):
             page = await graph.read(path, is_one=True)
-            found.update(str(one["id"]) for one in page.get("value", ()) if _is_replied(one))
-            path = str(page.get("@odata.nextLink", ""))
+            found.update(
+                text_in(one, "id") for one in records_in(page, "value") if _is_replied(one)
+            )
+            path = any_text_in(page, "@odata.nextLink")
             if not path:
                 break
     except Misconfigured:
         raise
-    except (OneItem, Permanent) as error:
+    except (OneItem, Unclear, Permanent) as error:
         log.warning("which mails were answered is not known: %s", error)
     return found
 
@@ -67,10 +69,10 @@ def _path(folder: str, times: Collection[datetime]) -> str:
     return f"/mailFolders/{folder}/messages?{query}"
 
 
-def _is_replied(record: Mapping[str, Any]) -> bool:
+def _is_replied(record: Record) -> bool:
     """It may spell the property's name otherwise than we do."""
     return any(
         str(one.get("id", "")).casefold() == LAST_VERB.casefold()
         and str(one.get("value", "")) in REPLIED
-        for one in record.get("singleValueExtendedProperties") or ()
+        for one in any_records_in(record, "singleValueExtendedProperties")
     )

@@ -19,6 +19,7 @@ from urllib.parse import quote
 from desk.errors import Ambiguous, Misconfigured, Permanent, Transient
 from mail.graph import Graph, TooLarge
 from mail.http import Answer
+from mail.record import any_text_in, records_in
 
 MEGABYTE = 1024 * 1024
 WHOLE = 3_000_000
@@ -126,7 +127,7 @@ class Files:
                 f"{error}. Outlook may refuse files of more than 3 MB in a shared mailbox: send a"
                 " link to the file"
             ) from error
-        address = str(session.get("uploadUrl") or "")
+        address = any_text_in(session, "uploadUrl")
         if not address:
             raise Transient("Outlook began no upload")
         return address
@@ -137,8 +138,8 @@ class Files:
         link = f"{_path(draft)}/attachments?$select=id,name,size"
         while link:
             page = await self._graph.read(link)
-            names += (str(one.get("name", "")) for one in page.get("value", ()))
-            link = str(page.get("@odata.nextLink", ""))
+            names += (any_text_in(one, "name") for one in records_in(page, "value"))
+            link = any_text_in(page, "@odata.nextLink")
         return sorted(names)
 
     async def _require(self, draft: str, files: Sequence[File]) -> None:

@@ -13,9 +13,10 @@ from collections.abc import Collection, Sequence
 from urllib.parse import quote
 
 from desk.errors import Ambiguous, DeskError, Permanent, Transient
-from mail.graph import Gone, Graph, Record
+from mail.graph import Gone, Graph
 from mail.outlook_files import Files, parted
 from mail.provider import Origin, Ready, at_once, message_id_of
+from mail.record import Record, any_records_in, flag_in, record_in, records_in, text_in
 
 log = logging.getLogger(__name__)
 
@@ -52,14 +53,14 @@ class Outbox:
             raise
 
     async def has_sent(self, message_id: str) -> bool:
-        return any(not one.get("isDraft") for one in await self._having(message_id))
+        return any(not flag_in(one, "isDraft") for one in await self._having(message_id))
 
     async def _was_sent_before(self, message_id: str) -> bool:
         """Drafts that an earlier try left behind are removed: their text may be another by now."""
         for one in await self._having(message_id):
-            if not one.get("isDraft"):
+            if not flag_in(one, "isDraft"):
                 return True
-            await self._discard(str(one["id"]))
+            await self._discard(text_in(one, "id"))
         return False
 
     async def _having(self, message_id: str) -> Sequence[Record]:
@@ -69,8 +70,7 @@ class Outbox:
         page = await self._graph.read(
             f"/messages?$filter=internetMessageId%20eq%20'{wanted}'&$select=id,isDraft"
         )
-        found: Sequence[Record] = page.get("value", ())
-        return found
+        return records_in(page, "value")
 
     # -- the draft
 
@@ -80,10 +80,10 @@ class Outbox:
         """The id of a draft that says what was approved."""
         letter, files = await asyncio.to_thread(parted, mime)
         draft = await self._created(base64.b64encode(letter), origin)
-        id = str(draft["id"])
+        id = text_in(draft, "id")
         try:
             _require_recipients(draft, recipients)
-            await self._keep_message_id(draft, message_id)
+            await self._keep_message_id(id, draft, message_id)
             await self._files.add(id, files)
         except DeskError:
             await self._tidy(id)
@@ -103,13 +103,11 @@ class Outbox:
         except Ambiguous as error:  # at most a draft was made, which the next try removes
             raise Transient(str(error)) from error
 
-    async def _keep_message_id(self, draft: Record, message_id: str) -> None:
+    async def _keep_message_id(self, id: str, draft: Record, message_id: str) -> None:
         """ "Update message": internetMessageId is updatable as long as isDraft is true."""
         if draft.get("internetMessageId") == message_id:
             return
-        changed = await self._graph.change(
-            "PATCH", _path(str(draft["id"])), {"internetMessageId": message_id}
-        )
+        changed = await self._graph.change("PATCH", _path(id), {"internetMessageId": message_id})
         if changed.get("internetMessageId") != message_id:
             log.warning("Outlook gave the mail a Message-ID of its own; it is found by its draft")
 
@@ -146,7 +144,7 @@ class Outbox:
         """None while nobody can tell."""
         try:
             record = await self._graph.read(f"{_path(draft)}?$select=id,isDraft")
-            return not record.get("isDraft")
+            return not flag_in(record, "isDraft")
         except Gone:
             pass
         except DeskError:
@@ -171,9 +169,9 @@ def _require_recipients(draft: Record, recipients: Collection[str]) -> None:
     wanted = {address.casefold() for address in recipients}
     fields = ("toRecipients", "ccRecipients", "bccRecipients")
     given = {
-        str(one["emailAddress"]["address"]).casefold()
+        text_in(record_in(one, "emailAddress"), "address").casefold()
         for name in fields
-        for one in draft.get(name) or ()
+        for one in any_records_in(draft, name)
     }
     if given != wanted:
         raise Permanent(

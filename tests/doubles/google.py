@@ -283,6 +283,7 @@ async def gmail_provider(
     seconds: float = 5.0,
     tries: int = 8,
     fast: FastClock | None = None,
+    line: Http | None = None,
 ) -> AsyncIterator[GmailProvider]:
     """One worker's provider for the account; it waits less than in earnest, and not at all where
     a ``fast`` clock goes on in place of that."""
@@ -295,7 +296,7 @@ async def gmail_provider(
         await asyncio.sleep(0 if fast else seconds)
 
     kept = tokens or HeldTokens(SignIn(refresh=google.refresh_token()))
-    async with Http(seconds) as http:
+    async with line or Http(seconds) as http:
         account = Account(google.address, "gmail", google.address)
         source = TokenSource(account, google.client, kept, http, now)
         here = LocalLimits(lambda: fast.now().timestamp()) if fast else LocalLimits()

@@ -82,20 +82,30 @@ class Graph:
         clock: Clock | None = None,
         poll: float = 0.1,
         looks: Sequence[float] = (0.01, 0.05, 0.1),
+        http: Http | None = None,
     ) -> AsyncIterator[OutlookProvider]:
-        """A provider on this service for which pauses pass at once; ``paused`` says how long."""
-        account = GraphAccount(token or self.identity, url=f"{self.url}/v1.0")
+        """A provider on this service; ``paused`` says how long it waited."""
+        async with (
+            self.calls(token, http) as calls,
+            OutlookProvider(calls, clock, poll=poll, looks=looks) as provider,
+        ):
+            yield provider
+
+    @asynccontextmanager
+    async def calls(
+        self, token: Token | None = None, http: Http | None = None
+    ) -> AsyncIterator[Calls]:
+        """For which pauses pass at once."""
 
         async def sleep(seconds: float) -> None:
             self.paused += seconds
             self.time.forward(seconds=seconds)
             await asyncio.sleep(0)
 
-        async with Http(timeout=5) as http:
+        account = GraphAccount(token or self.identity, url=f"{self.url}/v1.0")
+        async with http or Http(timeout=5) as line:
             quota = Quota("desk", GRAPH, LocalLimits(), self.time, sleep=sleep)
-            calls = Calls(account, http, quota)
-            async with OutlookProvider(calls, clock, poll=poll, looks=looks) as provider:
-                yield provider
+            yield Calls(account, line, quota)
 
     def routes(self) -> list[web.RouteDef]:
         me, one = "/v1.0/me", "/v1.0/me/messages/{id}"

@@ -50,6 +50,15 @@ async def test_a_pause_until_a_time_is_read_out_of_gmails_sentence(house: House)
     assert google.sent() == []
 
 
+async def test_a_time_in_gmails_sentence_that_is_none_is_no_pause(house: House) -> None:
+    said = "User-rate limit exceeded.  Retry after 2026-13-32T25:00:00.000Z"
+    google = house.google
+    google.proxy.faults = [Fault(SENDING, refusal(429, "rateLimitExceeded", said), times=1)]
+    async with gmail_provider(google) as provider:
+        await provider.send(mail(2), google.address, ["c@d.example"])
+    assert google.sent() == [mail(2)]
+
+
 SENDING = "POST .*/messages/send"
 
 
