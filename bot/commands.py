@@ -20,7 +20,7 @@ from desk.ids import TicketId
 from desk.moves import Verb
 from desk.people import Role, User
 from desk.priority import earlier, explained
-from desk.standing import standing, when
+from desk.standing import not_computed, standing, when
 from desk.store import Store
 from desk.ticket_view import TicketView
 from desk.troubles import Part
@@ -202,7 +202,9 @@ class Commands:
         for one in await self.store.troubles():
             if one.part is Part.SENDING and one.ended_at is None:
                 found.append((boxes[one.mailbox_id], f"cannot send: {one.problem}"))
-        return [f"Mailbox {box.name}: {problem}" for box, problem in found]
+        problems = [f"Mailbox {box.name}: {problem}" for box, problem in found]
+        failed = await self.store.failed_clocks()
+        return [*problems, not_computed(failed)] if failed else problems
 
     async def _act(self, user: User, command: Command, key: str) -> Reply:
         view = await self._ticket(user, command)

@@ -9,11 +9,12 @@ from cli import mailbox_commands, parts
 from cli.output import Record
 from cli.records import first_user, opened_store
 from desk import access
-from desk.errors import DeskError, Misconfigured, Refused
+from desk.errors import DeskError, Misconfigured, Permanent, Refused
 from desk.ids import TicketId
 from desk.people import Role
 from desk.priority import earlier
 from desk.settings import Settings
+from desk.standing import not_computed
 from desk.ticket_view import TicketView
 from mail.oauth import Account
 from workers.queue import RedisQueue
@@ -109,6 +110,7 @@ async def check(settings: Settings) -> list[Record]:
     """One row a component. ``ok`` false in a required one fails the command."""
     probes: dict[str, Probe] = {
         "database": lambda: _database(settings),
+        "clocks": lambda: _clocks(settings),
         "redis": lambda: _redis(settings),
         "encoder": lambda: _encoder(settings),
         "knowledge base": lambda: _knowledge(settings),
@@ -145,6 +147,14 @@ async def _database(settings: Settings) -> str:
     async with opened_store(settings) as store:
         counts = await store.counts()
     return f"{sum(counts.values()) - counts['sent']} tickets, {counts['sent']} replies sent"
+
+
+async def _clocks(settings: Settings) -> str:
+    async with opened_store(settings) as store:
+        failed = await store.failed_clocks()
+    if failed:
+        raise Permanent(not_computed(failed))
+    return "every time that was promised can be computed"
 
 
 async def _redis(settings: Settings) -> str:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from desk import records
 from desk.change import Change
 from desk.email import Mailbox
-from desk.errors import DeskError, Refused
+from desk.errors import Refused, said
 from desk.ids import TicketId
 from desk.moves import Verb
 from desk.people import Role, User
@@ -100,7 +100,7 @@ async def _refusal(
     row = (await connection.execute(query)).mappings().one_or_none()
     if row is None or not sees(user, records.mailbox(row)):
         return Refused(_hidden(id))
-    _log(id, error)
+    log.error("ticket not readable", ticket=id, error=said(error))
     return Refused(
         f"Ticket #{id} cannot be opened: its record was changed, or was sealed with a key that is"
         " not in the key file. Whoever runs Maildesk finds the record in the log"
@@ -109,12 +109,6 @@ async def _refusal(
 
 def _hidden(id: TicketId) -> str:
     return f"There is no ticket #{id} in your mailboxes"
-
-
-def _log(id: TicketId, error: Exception) -> None:
-    """Our own errors name the record; others may quote it."""
-    what = str(error) if isinstance(error, DeskError) else type(error).__name__
-    log.error("ticket not readable", ticket=id, error=what)
 
 
 async def queue(
@@ -134,5 +128,5 @@ async def _readable(store: Store, id: TicketId) -> list[TicketView]:
     try:
         return await store.views([id])
     except records.SPOILED as error:
-        _log(id, error)
+        log.error("ticket not readable", ticket=id, error=said(error))
         return []

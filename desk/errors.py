@@ -18,6 +18,11 @@ class DeskError(Exception):
     """Base of all errors raised on purpose."""
 
 
+def said(error: BaseException) -> str:
+    """For logs: our own errors name records and settings, others may quote a mail."""
+    return str(error) if isinstance(error, DeskError) else type(error).__name__
+
+
 class Transient(DeskError):
     """The other side is unavailable or busy; trying again may work."""
 

@@ -75,6 +75,11 @@ class Lateness(Reading):
         async with self.read() as connection:
             return await sla_records.alerts_of(connection, id)
 
+    async def failed_clocks(self) -> list[TicketId]:
+        """Tickets that wait, and had a clock that could not be computed."""
+        async with self.read() as connection:
+            return await sla_records.failed(connection)
+
     async def late(self) -> list[Ticket]:
         """What is late already, is not urgent, and still stands in front of what is not late."""
         async with self.read() as connection:

@@ -6,10 +6,11 @@ Times inside of texts are written by ``when`` as marks that each network draws i
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from desk.ids import UserId
+from desk.ids import TicketId, UserId
 from desk.moves import Verb
 from desk.response import ResponseState
 from desk.steps import Step
@@ -117,3 +118,12 @@ def _actor(view: TicketView) -> str:
 
 def _name(view: TicketView, user: UserId | None) -> str:
     return "the desk" if user is None else view.names.get(user, "somebody")
+
+
+def not_computed(ids: Sequence[TicketId]) -> str:
+    """What managers should know of tickets whose clock could not be computed."""
+    some = ", ".join(f"#{id}" for id in ids[:10]) + (" and more" if len(ids) > 10 else "")
+    return (
+        f"The time promised for {some} could not be computed: it runs by what the settings promise"
+        " today, if they do; see audit sla"
+    )

@@ -14,7 +14,9 @@ from typing import Any
 import orjson
 
 from desk.audit import AuditLog
+from desk.errors import said
 from desk.sla import rungs
+from desk.sla.records import FAILED
 from desk.sla.rungs import Goal, SlaClock
 
 PATIENCE = timedelta(seconds=35)
@@ -37,11 +39,12 @@ class Fault(StrEnum):
     LATE = "late"
     EARLY = "early"
     UNTOLD = "untold"
+    BROKEN = "broken"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What is wrong with one rung of one clock."""
+    """What is wrong with one rung of one clock; with all of it, when no rung is named."""
 
     fault: Fault
     ticket_id: int
@@ -63,19 +66,28 @@ class Case:
     noted: set[Key] = field(default_factory=set)
     pending: dict[Key, datetime] = field(default_factory=dict)
     is_claimed: bool = False
+    broken: set[int] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
 
     def read(self, entry: AuditLog) -> None:
         detail = orjson.loads(entry.detail)
         place, _, number = entry.subject.partition(":")
         if place == "clock":
-            READERS[entry.verb](self, int(number), entry.at, detail)
+            self._follow(entry.verb, int(number), entry.at, detail)
         elif entry.verb == "alert":
             self.pending.pop((detail["clock"], detail["rung"]), None)
         elif entry.verb == "wake" and entry.actor is None:
             pass  # at its time
         elif entry.verb in QUIETING or entry.verb in HURRYING:
             self._act(entry.verb, entry.at, detail)
+
+    def _follow(self, verb: str, number: int, at: datetime, detail: Detail) -> None:
+        if number in self.broken:
+            return
+        try:
+            READERS[verb](self, number, at, detail)
+        except rungs.UNCOMPUTABLE as error:
+            self.fail(number, at, {"error": said(error)})
 
     def close(self, now: datetime) -> list[Finding]:
         """At the end of the log: what should have come by now and did not."""
@@ -112,12 +124,25 @@ class Case:
         self.clocks[number] = rungs.started(
             self.ticket_id, number, Goal(detail["goal"]), terms, since
         )
+        rungs.prove(self.clocks[number], at)
         self.known_since[number] = at
 
     def aim(self, number: int, at: datetime, detail: Detail) -> None:
         terms, by_hand = rungs.read_terms(detail["terms"]), detail.get("by_hand", False)
         self.clocks[number] = rungs.aimed(self.clocks[number], terms, by_hand=by_hand)
+        rungs.prove(self.clocks[number], at)
         self.known_since[number] = at
+
+    def fail(self, number: int, at: datetime, detail: Detail) -> None:
+        """What it would have come to is not looked for any more."""
+        self.broken.add(number)
+        self.clocks.pop(number, None)
+        for key in [key for key in self.due if key[0] == number]:
+            del self.due[key]
+        for key in [key for key in self.pending if key[0] == number]:
+            del self.pending[key]
+        why = f"its times could not be computed: {detail['error']}"
+        self.findings.append(Finding(Fault.BROKEN, self.ticket_id, number, "", at, why))
 
     def pause(self, number: int, at: datetime, detail: Detail) -> None:
         self._catch_up(at)
@@ -174,6 +199,7 @@ READERS: Mapping[str, Callable[[Case, int, datetime, Detail], None]] = MappingPr
         "resume_clock": Case.resume,
         "stop_clock": Case.stop,
         "escalate": Case.escalate,
+        FAILED: Case.fail,
     }
 )
 

@@ -22,6 +22,9 @@ SECOND = timedelta(seconds=1)
 FAR = timedelta(days=20 * 366)
 """Whoever is not open within twenty years never is."""
 
+SOME_YEAR = 2026
+"""Whichever year: the holidays of a country are known, or not."""
+
 HOURS = re.compile(r"([a-z]{3})(?:-([a-z]{3}))?\s+(\d\d):(\d\d)\s*-\s*(\d\d):(\d\d)")
 
 Span = tuple[int, int]
@@ -199,6 +202,10 @@ def calendar_json(calendar: Calendar) -> dict[str, object]:
 
 
 def read_calendar(given: Mapping[str, Any]) -> Calendar:
+    """Raises when its zone or its holidays are not known here."""
+    ZoneInfo(given["zone"])
+    if given["country"]:
+        public_holidays(given["country"], given["subdivision"], SOME_YEAR)
     return Calendar(
         zone=given["zone"],
         hours=tuple(tuple((since, until) for since, until in day) for day in given["hours"]),

@@ -13,7 +13,7 @@ from desk.moves import Verb
 from desk.response import Response, ResponseState
 from desk.sla import records, rungs
 from desk.sla.clockwork import Clockwork
-from desk.sla.rungs import Goal, SlaClock, Terms
+from desk.sla.rungs import Goal, SlaClock
 from desk.tables.sla import escalations, sla_clocks
 from desk.tables.tickets import classifications, emails, tickets
 from desk.ticket import Ticket, TicketState
@@ -44,7 +44,7 @@ class Clocks(Clockwork):
         goals = [] if running & set(REPLY) else [await self._reply_goal(ticket.id)]
         goals += [] if Goal.RESOLUTION in running else [Goal.RESOLUTION]
         for goal in goals:
-            terms = await self._terms(ticket, urgency, goal)
+            terms = await self._terms(ticket.mailbox_id, urgency, goal)
             if terms is not None:
                 await self._start(ticket.id, goal, terms, at)
 
@@ -56,15 +56,12 @@ class Clocks(Clockwork):
         await self.start_clocks(ticket, received_at, to)
         due = received_at
         for clock in await self.running_clocks(ticket.id):
-            terms = await self._terms(ticket, to, clock.goal)
+            terms = await self._terms(ticket.mailbox_id, to, clock.goal)
             if terms is None:
                 if not clock.is_aimed or (by_hand and not clock.is_breached):
                     await self._end(clock, "nothing is promised")
                 continue
-            aimed = rungs.aimed(clock, terms, by_hand=by_hand)
-            if aimed != clock:
-                said = {"terms": rungs.terms_json(aimed.terms), "by_hand": by_hand}
-                await self._save(aimed, "aim_clock", **said)
+            aimed = await self._aim(clock, terms, by_hand=by_hand)
             if clock.goal in REPLY:
                 due = rungs.due_under(clock, terms) if by_hand else aimed.due_at or due
         return due
@@ -106,7 +103,7 @@ class Clocks(Clockwork):
             elif verb is Verb.WAKE and self.actor is not None:  # before its time
                 await self._hurry(clock)
         if verb is Verb.BOUNCE:
-            await self._begin_again(after.id)
+            await self._begin_again(after)
 
     async def follow_response(self, response: Response, verb: Verb) -> None:
         """A reply that has left ends the clock, also when the customer wrote meanwhile: that mail
@@ -120,9 +117,9 @@ class Clocks(Clockwork):
     async def fire(self, id: int) -> TicketId | None:
         """Note the rungs that a clock has come to. Its ticket, when somebody is to be told; of
         several rungs only the last one is."""
-        clock = records.clock(await self.row(sla_clocks, id))
-        _, is_told = await self._catch_up(clock)
-        if not is_told:
+        row = await self.row(sla_clocks, id)
+        clock = await self._computable(row) if row["ended_at"] is None else None
+        if clock is None or not (await self._catch_up(clock))[1]:
             return None
         await self.connection.execute(
             update(tickets)
@@ -184,23 +181,24 @@ class Clocks(Clockwork):
             if newest is not None and newest[0] != response.email_id:
                 await self._start(response.ticket_id, Goal.NEXT, clock.terms, newest[1])
 
-    async def _begin_again(self, id: TicketId) -> None:
+    async def _begin_again(self, ticket: Ticket) -> None:
         """Our reply came back: the customer waits, on the terms they had before."""
-        clocks = await records.clocks_of(self.connection, [id])
-        replies = [clock for clock in clocks if clock.goal in REPLY]
-        for clock in clocks:
-            if clock.ended_at is None and clock.running_since is None:
+        for clock in await self.running_clocks(ticket.id):
+            if clock.running_since is None:
                 await self._hear(clock)
-        if replies and replies[-1].ended_at is not None:
-            await self._start(id, Goal.NEXT, replies[-1].terms, self.now)
+        clocks = await records.clocks_of(self.connection, [ticket.id])
+        latest = {Goal.NEXT if one.goal in REPLY else one.goal: one for one in clocks}
+        for goal, last in latest.items():
+            today = await self._terms(ticket.mailbox_id, ticket.urgency, goal)
+            before = None if last.terms == records.LOST else last.terms
+            terms = rungs.possible(before, self.now) if before else today
+            is_promised = today is not None or goal is Goal.NEXT
+            if last.ended_at is not None and terms is not None and is_promised:
+                await self._start(ticket.id, goal, terms, self.now)
 
     async def _reply_goal(self, id: TicketId) -> Goal:
         is_first = not await records.clocks_of(self.connection, [id])
         return Goal.FIRST if is_first else Goal.NEXT
-
-    async def _terms(self, ticket: Ticket, urgency: Urgency, goal: Goal) -> Terms | None:
-        name = (await self.mailbox(ticket.mailbox_id)).name
-        return self.promises.terms(name, urgency, goal)
 
     async def _is_by_form(self, id: EmailId) -> bool:
         """Whether triage saw by its form that no person wrote this mail."""

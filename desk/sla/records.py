@@ -14,11 +14,19 @@ from desk.ids import TicketId
 from desk.places import Network
 from desk.records import Row
 from desk.sla import rungs
-from desk.sla.rungs import Escalation, Goal, SlaClock
+from desk.sla.rungs import Escalation, Goal, SlaClock, Terms
+from desk.tables.audit import audit_logs
 from desk.tables.sla import alerts, escalations, sla_clocks
 from desk.tables.tickets import tickets
 
+WAITING = ("new", "triaged", "open", "snoozed")
 MICROSECOND = timedelta(microseconds=1)
+LOST = Terms(timedelta())
+"""Of a clock whose own cannot be read any more."""
+
+FAILED = "fail_clock"
+"""The verb of the audit log for a clock that could not be computed."""
+
 SAME = (
     "number",
     "started_at",
@@ -55,6 +63,15 @@ def clock(row: Row) -> SlaClock:
     )
 
 
+def ended(row: Row, at: datetime) -> SlaClock:
+    """In place of a clock that cannot be read: it counts for nobody any more."""
+    is_known = row["goal"] in set(Goal)
+    goal = Goal(row["goal"]) if is_known else Goal.NEXT
+    fields = {name: row[name] for name in SAME} | {"running_since": None, "next_at": None}
+    fields |= {"ended_at": row["ended_at"] or at}
+    return SlaClock(id=row["id"], ticket_id=row["ticket_id"], goal=goal, terms=LOST, **fields)
+
+
 def clock_row(clock: SlaClock) -> dict[str, object]:
     return {
         "ticket_id": clock.ticket_id,
@@ -79,14 +96,31 @@ async def rows(connection: AsyncConnection, query: Select[tuple[object, ...]]) -
 
 
 async def clocks_of(connection: AsyncConnection, ids: Sequence[TicketId]) -> list[SlaClock]:
-    """All clocks of these tickets, oldest first."""
+    """All clocks of these tickets, oldest first; those that cannot be read are over."""
     query = select(sla_clocks).where(sla_clocks.c.ticket_id.in_(ids)).order_by(sla_clocks.c.id)
-    return [clock(row) for row in await rows(connection, query)]
+    return [_readable(row) for row in await rows(connection, query)]
+
+
+def _readable(row: Row) -> SlaClock:
+    try:
+        return clock(row)
+    except rungs.UNCOMPUTABLE:
+        return ended(row, row["started_at"])
+
+
+async def failed(connection: AsyncConnection) -> list[TicketId]:
+    """The tickets that wait, and had a clock that could not be computed."""
+    query = (
+        select(tickets.c.id)
+        .join(audit_logs, audit_logs.c.ticket_id == tickets.c.id)
+        .where(tickets.c.state.in_(WAITING), audit_logs.c.verb == FAILED)
+        .order_by(tickets.c.id)
+    )
+    return [TicketId(id) for id in (await connection.scalars(query.distinct())).all()]
 
 
 async def due_clocks(connection: AsyncConnection, now: datetime) -> list[int]:
-    """The clocks that have come to a rung, the one that waited longest first. All of them: those
-    that cannot be computed wait longest."""
+    """The clocks that have come to a rung, the one that waited longest first."""
     query = select(sla_clocks.c.id).where(sla_clocks.c.next_at <= now)
     return list((await connection.scalars(query.order_by(sla_clocks.c.next_at))).all())
 
@@ -94,9 +128,7 @@ async def due_clocks(connection: AsyncConnection, now: datetime) -> list[int]:
 async def without_clock(connection: AsyncConnection) -> list[TicketId]:
     """Tickets that wait and never had a clock: they came before there were any."""
     clock = select(sla_clocks.c.id).where(sla_clocks.c.ticket_id == tickets.c.id)
-    query = select(tickets.c.id).where(
-        tickets.c.state.in_(("new", "triaged", "open", "snoozed")), ~clock.exists()
-    )
+    query = select(tickets.c.id).where(tickets.c.state.in_(WAITING), ~clock.exists())
     return [TicketId(id) for id in (await connection.scalars(query)).all()]
 
 

@@ -7,11 +7,13 @@ at the end it is a breach, and from then on it says so again until somebody take
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
+from desk.errors import Misconfigured
 from desk.sla.calendars import Calendar, calendar_json, read_calendar
 
 SHARES = (0.5, 0.8, 1.0)
@@ -20,6 +22,9 @@ WARNING, BREACH, AGAIN = 1, 2, 3
 """Places on the ladder: from ``AGAIN`` on it is the breach said once more."""
 
 DAY_AND_NIGHT = Calendar()
+
+UNCOMPUTABLE = (Misconfigured, LookupError, TypeError, ValueError, ArithmeticError)
+"""What a clock raises whose record somebody changed, or whose calendar is not known here."""
 
 MANY = 20
 """After so many repeats nobody is watching: then it is said that many times less often."""
@@ -240,6 +245,27 @@ def leading(clocks: Sequence[SlaClock]) -> SlaClock | None:
     """The clock that counts towards a reply, if one runs; else the other."""
     running = [clock for clock in clocks if clock.ended_at is None]
     return min(running, key=lambda clock: clock.goal is Goal.RESOLUTION, default=None)
+
+
+def prove(clock: SlaClock, now: datetime) -> None:
+    """Raises one of UNCOMPUTABLE when its times cannot be computed."""
+    clock.left(now)
+    _time_of(clock, clock.rung)
+    _require_possible(clock.terms, now)
+
+
+def possible(terms: Terms, at: datetime) -> Terms | None:
+    """By day and night when its calendar cannot be computed, rather too early than never; None when
+    that does not help."""
+    for given in (terms, replace(terms, calendar=DAY_AND_NIGHT)):
+        with suppress(*UNCOMPUTABLE):
+            _require_possible(given, at)
+            return given
+    return None
+
+
+def _require_possible(terms: Terms, at: datetime) -> None:
+    terms.calendar.add(at, max(terms.target, terms.pace.longest))
 
 
 def terms_json(terms: Terms) -> dict[str, Any]:

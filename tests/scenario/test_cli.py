@@ -7,14 +7,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 from typer.testing import CliRunner
 
 from app import cli
 from cli import desk_commands
+from cli.records import opened_store
+from desk.moves import Verb
 from desk.people import Role
 from desk.settings import SecondWriterSettings, TeamsSettings, read_settings
 from desk.sla.settings import EscalationSettings
+from desk.tables.sla import sla_clocks
 from tests.doubles.command_line import command
+from tests.doubles.desk import scene
 from tests.doubles.maildesk import ROOT
 from tests.services import need, need_file
 
@@ -140,7 +145,7 @@ async def test_check_has_a_row_for_each_part(tmp_path: Path, encoder: Path) -> N
     assert code == 0
     assert {"name", "ok", "detail"} == set(rows[0])
     told = {str(row["name"]): row for row in rows}
-    assert told["database"]["ok"] is True
+    assert told["database"]["ok"] is told["clocks"]["ok"] is True
     assert told["slack"] == {"name": "slack", "ok": None, "detail": "not configured"}
     assert "names in running text are not" in str(told["privacy"]["detail"])
 
@@ -169,6 +174,18 @@ async def test_check_knows_who_is_on_call(tmp_path: Path) -> None:
         [row] = [one for one in await desk_commands.check(settings) if one["name"] == "on call"]
         assert row["ok"] is is_ready
         assert ("names bo@x.example: no user" in str(row["detail"])) is not is_ready
+
+
+async def test_check_names_the_tickets_whose_time_could_not_be_computed(tmp_path: Path) -> None:
+    settings = read_settings(data=tmp_path, encoder=tmp_path / "none")
+    async with opened_store(settings) as store:
+        at = await scene(store)
+        async with store.change() as change:
+            await change.connection.execute(update(sla_clocks).values(terms="{"))
+        await at.actions.act(await at.request(Verb.CLAIM))
+    [row] = [one for one in await desk_commands.check(settings) if one["name"] == "clocks"]
+    assert row["ok"] is False
+    assert str(row["detail"]).startswith("The time promised for #1 could not be computed")
 
 
 async def test_a_missing_key_is_said_and_nothing_is_made_anew(tmp_path: Path) -> None:

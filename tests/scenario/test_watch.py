@@ -57,14 +57,16 @@ async def test_a_clock_that_cannot_be_computed_holds_up_nobodys_escalation(
     [broken] = await at.store.clocks(at.ticket.id)
     assert (await at.store.due_clocks())[0] == broken.id
     await write(at.store, sla_clocks, broken.id, terms="{")
+    await write(at.store, tickets, 1, urgency="strange")  # or today's terms would take its place
     watch = Watch(at.store, at.queue)
     with capture_logs() as logs:
         assert [await watch(), await watch()] == [1, 0]
     told = [await at.store.escalation(id) for id in await at.store.untold()]
     assert [one.ticket_id for one in told] == [2]
     assert (Step.ALERT, told[0].id) in at.queue.jobs
-    assert left(logs) == [("clock", broken.id, "JSONDecodeError")] * 2
+    assert left(logs) == [("clock", broken.id, "ValueError")] * 2
     await write(at.store, sla_clocks, broken.id, terms=clock_row(broken)["terms"])
+    await write(at.store, tickets, 1, urgency="critical")
     assert await watch() == 1, "it is found again once it is put right"
 
 
@@ -77,9 +79,8 @@ async def test_terms_under_which_time_stands_still_do_not_stop_the_watch(
     assert terms != clock_row(broken)["terms"]
     await write(at.store, sla_clocks, broken.id, terms=terms)
     clock.forward(minutes=61)
-    with capture_logs() as logs:
-        assert await Watch(at.store, at.queue)() == 1
-    assert left(logs) == [("clock", broken.id, "ValueError")]
+    assert await Watch(at.store, at.queue)() == 2
+    assert [one.number for one in await at.store.clocks(TicketId(1)) if not one.ended_at] == [2]
 
 
 async def test_broken_clocks_however_many_do_not_stand_in_front_for_good(
@@ -238,14 +239,11 @@ async def test_an_error_that_nobody_thought_of_does_not_end_the_refilling(at: Sc
     ]
 
 
-@pytest.mark.parametrize("spoiled", ["ticket", "clock"])
-async def test_the_queue_is_shown_without_what_cannot_be_read(at: Scene, spoiled: str) -> None:
-    assert [view.ticket.id for view in await access.queue(at.store, at.ann)] == [1, 2]
+async def test_the_queue_is_shown_without_what_cannot_be_read(at: Scene) -> None:
     [clock] = await at.store.clocks(at.ticket.id)
-    if spoiled == "ticket":
-        await write(at.store, tickets, 1, sealed=b"spoiled")
-    else:
-        await write(at.store, sla_clocks, clock.id, terms="{")
+    await write(at.store, sla_clocks, clock.id, terms="{")
+    assert [view.ticket.id for view in await access.queue(at.store, at.ann)] == [1, 2]
+    await write(at.store, tickets, 1, sealed=b"spoiled")
     with capture_logs() as logs:
         assert [view.ticket.id for view in await access.queue(at.store, at.ann)] == [2]
     assert [(line["event"], line["ticket"]) for line in logs] == [("ticket not readable", 1)]
