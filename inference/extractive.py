@@ -18,6 +18,7 @@ from inference.letter import LETTER, Letters
 from inference.sentences import is_list, normal, plain, units
 
 NO_ARTICLE = "No article answers this."
+LOOSE = "The article fits loosely: read whether it answers the mail."
 MOST_PASSAGES = 3
 NEAR = 0.1  # a passage this close to the best one may be quoted, too
 WHOLE = 420  # characters; a passage up to this long is quoted whole
@@ -62,8 +63,9 @@ class Extractive:
     """Quotes what the articles say, or asks for a person when they say nothing that fits.
 
     ``floor``: below this similarity a passage is no answer. ``sure``: below this one it must also
-    share a word with the subject; cosine alone does not tell right passages from wrong ones. Chosen
-    with MiniLM on the sample mailbox: right passages scored 0.49 to 0.78, wrong ones up to 0.51.
+    share a word with the subject, and the draft says that it fits loosely; cosine alone does not
+    tell right passages from wrong ones. Chosen with MiniLM on the sample mailbox: right passages
+    scored 0.49 to 0.78, wrong ones up to 0.51.
     """
 
     name = "extractive"
@@ -83,7 +85,8 @@ class Extractive:
         answer = "\n\n".join(_marked(quote.text, n) for n, quote in enumerate(quotes, 1))
         foreign = _foreign(question.language, " ".join(quote.text for quote in quotes))
         text = self._letters.reply(question, answer, foreign)
-        return self._draft(text, citations, _doubts(question, foreign))
+        is_near = quotes[0].passage.score >= self._sure
+        return self._draft(text, citations, _doubts(question, foreign, is_near))
 
     def _fitting(self, question: Question) -> list[Passage]:
         """The passages that may answer the mail, best first."""
@@ -113,9 +116,9 @@ class Extractive:
         )
 
 
-def _doubts(question: Question, foreign: str) -> str:
+def _doubts(question: Question, foreign: str, is_near: bool) -> str:
     """Why a person should look twice, in a sentence or two; usually nothing."""
-    doubts = []
+    doubts = [] if is_near else [LOOSE]
     if question.language not in LANGUAGES:
         doubts.append("The mail is in a language that there are no templates for.")
     elif foreign:

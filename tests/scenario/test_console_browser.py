@@ -432,6 +432,18 @@ async def test_commands_and_help_work_from_the_keyboard(served: Served) -> None:
     assert not served.problems
 
 
+async def test_what_a_command_did_to_the_first_of_the_queue_is_shown(served: Served) -> None:
+    other = await add_ticket(served.scene, "Another one", 5e12)
+    page = await served.page()
+    await page.locator(row(other)).wait_for()
+    await page.fill("#line", f"{served.scene.ticket.id} snooze 2h")
+    await page.keyboard.press("Enter")
+    await card_says(page, "Snoozed until")
+    await page.locator(row(served.scene.ticket)).wait_for(state="detached")
+    assert await page.locator("#rows [aria-current]").count() == 0
+    assert not served.problems
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [380, 1280])
 async def test_nothing_sticks_out_at_any_width_or_colour(

@@ -183,6 +183,14 @@ def test_a_passage_in_between_must_share_a_word_with_the_subject(subject: str, c
     assert len(write(replace(ASK, subject=subject, passages=(near,))).citations) == cited
 
 
+@pytest.mark.parametrize(("score", "is_loose"), [(0.45, True), (0.54, True), (0.55, False)])
+def test_an_article_that_fits_loosely_is_said_to(score: float, is_loose: bool) -> None:
+    draft = write(replace(ASK, passages=(replace(INVOICES, score=score),)))
+    assert (len(draft.citations), draft.needs_human) == (1, is_loose)
+    said = "The article fits loosely: read whether it answers the mail."
+    assert draft.reason == (said if is_loose else "")
+
+
 @pytest.mark.parametrize("category", [Category.FEEDBACK, Category.COMPLAINT])
 def test_praise_and_complaints_are_answered_by_close_passages_only(category: Category) -> None:
     asked = replace(ASK, category=category)

@@ -252,6 +252,8 @@ at("command").addEventListener("submit", (event) => {
   const typed = at("line").value.trim();
   const key = newKey();
   if (!typed || !say({ type: "command", line: typed, key })) return;
+  // what is done to a ticket is shown there, also when it leaves the queue by it
+  if (/\d/.test(typed)) hasChosen = true;
   at("line").value = "";
 });
 at("close-answer").addEventListener("click", () => showAnswer(""));
