@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -40,6 +41,7 @@ class Folder:
         self._ahead: tuple[str, list[int], bool] = ("", [], False)  # what a search found after it
         self._sizes: dict[int, int] = {}  # of mails ahead
         self._tries: Counter[str] = Counter()
+        self._looks = 0
 
     async def end(self, client: ImapClient) -> str:
         """The position behind all that it holds now."""
@@ -119,8 +121,7 @@ class Folder:
         sizes = [self._sizes[uid] for uid in uids if uid in self._sizes]
         if not sizes:
             return (), 0
-        alone = self._tries[f"{validity}:{uids[0]}"] > 0
-        several = uids[: 1 if alone else fitting(sizes)]
+        several = uids[: self._together(validity, uids[: len(sizes)], sizes)]
         found, settled = await self._bodies(client, validity, several, sizes[0] > LARGE_BYTES)
         now = datetime.now(UTC)
         return tuple(
@@ -131,6 +132,11 @@ class Folder:
             and (when := mail.internaldate or now) >= since
         ), settled
 
+    def _together(self, validity: str, uids: Sequence[int], sizes: Sequence[int]) -> int:
+        """How many are asked for at once: one that failed is alone."""
+        failed = [n for n, uid in enumerate(uids) if self._tries[f"{validity}:{uid}"]]
+        return max(min([fitting(sizes), *failed]), 1)
+
     def _key(self, validity: str, uid: int) -> str:
         return f"{self.name}:{validity}:{uid}"
 
@@ -140,31 +146,58 @@ class Folder:
         """What these mails hold, and how many of them, from the first, that settles.
 
         A mail that the server cannot hand over must not stop the ones behind it. It is asked for
-        alone, then only for its header, then replaced by a note that sends a person to it.
+        alone, then only for its header, then replaced by a note that sends a person to it; but
+        only failures count at a time when another mail is handed over.
         """
         key = f"{validity}:{uids[0]}"
-        tries = self._tries.pop(key, 0)
+        tries = self._tries[key]
         if tries >= 2 * TRIES:
+            del self._tries[key]
             log.error("The mail server does not hand over mail %s.", key)
             note = never_handed_over("The mail server", key)
             return {uids[0]: Fetched(uids[0], body=note)}, 1
+        counts = not tries or await self._hands_over_another(client, uids[0])
         found: dict[int, Fetched] = {}
         try:
             if is_large and tries < TRIES:
                 await read_large(client, uids[0], found)
             else:
                 await (_collect_heads if tries >= TRIES else _collect_mails)(client, uids, found)
-        except DeskError as error:
+        except (DeskError, asyncio.CancelledError) as error:
             settled = next((n for n, uid in enumerate(uids) if uid not in found), len(uids))
-            if settled == 0:
-                # Refused in words (or too long): the next way is more useful than the same again.
-                skip = isinstance(error, Permanent) and tries > 0
-                self._tries[key] = (tries // TRIES + 1) * TRIES if skip else tries + 1
-                if isinstance(error, Transient):
-                    raise
+            if settled < len(uids) and (counts or settled):
+                self._count(f"{validity}:{uids[settled]}", error)
+            if isinstance(error, DeskError) and settled:
+                return found, settled
+            if isinstance(error, Permanent):
                 raise Transient(f"The mail server did not hand over mail {key}: {error}") from error
-            return found, settled
+            raise
+        del self._tries[key]
         return found, len(uids)
+
+    def _count(self, key: str, error: BaseException) -> None:
+        """One refused in words (or too long) is asked for in the next way, which is more useful
+        than the same again."""
+        tries = self._tries[key]
+        is_refused = isinstance(error, Permanent) and tries > 0
+        self._tries[key] = (tries // TRIES + 1) * TRIES if is_refused else tries + 1
+
+    async def _hands_over_another(self, client: ImapClient, uid: int) -> bool:
+        """Where no mail is handed over the trouble is the server's, and passes. Each time it is
+        another mail, for that one may be broken too."""
+        first = max(client.opened.uidnext - SEARCH_SPAN, 1)
+        small = await client.uid_search(b"UID %d:*" % first, b"SMALLER %d" % SMALL_BYTES)
+        others = [one for one in small if one != uid]
+        if not others:
+            return False
+        self._looks += 1
+        other = others[-self._looks % len(others)]
+        found: dict[int, Fetched] = {}
+        try:
+            await _collect_mails(client, [other], found)
+        except Permanent as error:
+            raise Transient(f"The mail server hands over no mail: {error}") from error
+        return other in found
 
 
 async def open_folder(client: ImapClient, folder: str) -> Selected:

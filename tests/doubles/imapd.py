@@ -25,7 +25,7 @@ class Imapd:
     answers: dict[str, bytes | Callable[[str], bytes | None]] = field(default_factory=dict)
     commands: list[str] = field(default_factory=list)
     sessions: int = 0
-    endless: str = ""  # a command that is never answered, though the server speaks
+    endless: str = ""  # a pattern of commands that get no answer, though the server speaks
 
     def answer(self, command: str) -> bytes:
         for beginning, answer in self.answers.items():
@@ -84,7 +84,7 @@ class Imapd:
                 self.commands.append(tag)
                 continue
             self.commands.append(command)
-            while self.endless and command.startswith(self.endless):
+            while self.endless and re.match(self.endless, command):
                 writer.write(b"* OK Waiting for authentication process to respond..\r\n")
                 await writer.drain()
                 await asyncio.sleep(0.02)

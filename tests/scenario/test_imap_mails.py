@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from mail.parse import parse
 from tests.doubles.dovecot import dovecot
 from tests.doubles.imap_box import mail, numbers, provider
 from tests.doubles.imapd import HANG_UP, Imapd, imapd, uids_of
+
+BROKEN = b"TAG NO [SERVERBUG] Internal error occurred\r\n"
 
 
 async def poison(server: Imapd) -> tuple[list[bytes], int]:
@@ -60,6 +63,63 @@ async def test_a_mail_that_breaks_the_connection_comes_as_its_header() -> None:
     lack = b"X-Maildesk-Left-Out: text\r\n"
     assert raws == [lack * (number == 3) + mail(number) for number in range(1, 6)]
     assert [parse(raw).truncated for raw in raws] == [False, False, True, False, False]
+
+
+async def test_a_mail_that_the_server_only_works_on_comes_as_its_header() -> None:
+    async with imapd() as server:
+        server.mails = {uid: mail(uid) for uid in (1, 2, 3)}
+        server.endless = r"UID FETCH (\d:3|2) .*BODY\.PEEK\[\]"
+        raws = await patiently(server, 20, page_seconds=0.1)
+    assert raws == [b"X-Maildesk-Left-Out: text\r\n" * (n == 2) + mail(n) for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("uids", [(1,), (1, 2, 3)])
+@pytest.mark.parametrize("how", [BROKEN, b"TAG NO the storage is away\r\n"])
+async def test_while_the_server_hands_over_no_mail_none_is_given_up(
+    how: bytes, uids: tuple[int, ...]
+) -> None:
+    outage = 3 * TRIES
+
+    def answer(command: str) -> bytes | None:
+        nonlocal outage
+        outage -= "BODY" in command
+        return how if "BODY" in command and outage > 0 else None
+
+    async with imapd() as server:
+        server.mails = {uid: mail(uid) for uid in uids}
+        server.answers["UID FETCH"] = answer
+        raws = await patiently(server, 4 * TRIES)
+    assert outage <= 0
+    assert raws == [mail(uid) for uid in uids]
+
+
+async def test_several_mails_that_the_server_cannot_hand_over_hold_up_no_other() -> None:
+    async with imapd() as server:
+        server.mails = {uid: mail(uid) for uid in range(1, 6)}
+        broken = {2, 3, 5}
+
+        def answer(command: str) -> bytes | None:
+            is_whole = "BODY.PEEK[]" in command
+            return BROKEN if is_whole and broken & uids_of(command.split()[2]) else None
+
+        server.answers["UID FETCH"] = answer
+        raws = await patiently(server, 60)
+    assert [parse(raw).truncated for raw in raws] == [n in broken for n in range(1, 6)]
+
+
+async def patiently(server: Imapd, rounds: int, **settings: Any) -> list[bytes]:
+    """What comes, where each failure is followed by another try."""
+    raws: list[bytes] = []
+    async with provider(server, **settings) as box:
+        checkpoint = ""
+        for _ in range(rounds):
+            with suppress(Transient):
+                page = await box.fetch(checkpoint)
+                raws += [arrival.raw for arrival in page.arrivals]
+                checkpoint = page.checkpoint
+                if not page.more:
+                    return raws
+    return raws
 
 
 async def test_mails_that_came_before_a_breaking_one_are_kept() -> None:
