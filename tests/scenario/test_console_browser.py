@@ -453,6 +453,9 @@ async def test_nothing_sticks_out_at_any_width_or_colour(
         color_scheme=scheme, viewport={"width": width, "height": 800}, has_touch=width < 800
     )
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    busy = "47 waiting · 12 being drafted · 8 sent"
+    await page.evaluate("text => { document.getElementById('counts').textContent = text }", busy)
+    assert (await page.locator("header").bounding_box())["height"] < 60  # one line
     colours = await page.evaluate(
         "() => ['color', 'backgroundColor'].map("
         "name => getComputedStyle(document.body)[name].match(/\\d+/g).map(Number)[0])"
