@@ -177,7 +177,8 @@ def real_redis(redis_session: RealRedis) -> RealRedis:
     if redis_session.ask("PING") != b"+PONG":
         redis_session.kill()
         redis_session.start()
-    redis_session.ask("FLUSHALL")
+    while redis_session.ask("FLUSHALL") != b"+OK":  # what is busy with its file answers later
+        time.sleep(0.05)
     return redis_session
 
 

@@ -178,9 +178,9 @@ async def test_a_lost_job_is_no_longer_its_old_owners_even_before_somebody_takes
 
 async def test_a_renewed_lease_is_not_taken_over(queue: RedisQueue) -> None:
     await queue.put(job(TRIAGE, 1, 10))
-    claim = await one(queue, lease=0.1)
+    claim = await one(queue, lease=0.5)
     for _ in range(4):
-        await asyncio.sleep(0.04)
+        await asyncio.sleep(0.2)
         assert await queue.renew([claim]) == set()
         assert await ids(queue) == []
     assert await queue.ack(claim)
@@ -316,12 +316,15 @@ async def test_listing_names_state_order_and_time(queue: RedisQueue) -> None:
 
 
 async def test_a_put_wakes_who_waits(queue: RedisQueue) -> None:
-    waiting = asyncio.create_task(queue.wait(TRIAGE, 10))
-    await asyncio.sleep(0.05)
-    start = time.monotonic()
-    await queue.put(job(TRIAGE, 1, 10))
-    assert await waiting
-    assert time.monotonic() - start < 0.1
+    pauses = []
+    for id in range(3):
+        waiting = asyncio.create_task(queue.wait(TRIAGE, 10))
+        await asyncio.sleep(0.05)
+        start = time.monotonic()
+        await queue.put(job(TRIAGE, id, 10))
+        assert await waiting
+        pauses.append(time.monotonic() - start)
+    assert min(pauses) < 0.1, "some of them a busy machine may hold up"
 
 
 async def test_nobody_wakes_without_a_reason(queue: RedisQueue) -> None:
@@ -347,12 +350,12 @@ async def test_waiting_ends_when_a_delayed_job_is_due(queue: RedisQueue) -> None
     waiting = asyncio.create_task(queue.wait(TRIAGE, 10))
     await asyncio.sleep(0.05)
     start = time.monotonic()
-    await queue.put(job(TRIAGE, 2, 10, soon(0.2)))  # earlier than what the sleeper knows of
+    await queue.put(job(TRIAGE, 2, 10, soon(0.5)))  # earlier than what the sleeper knows of
     assert await waiting
     assert await ids(queue) == []
     assert await queue.wait(TRIAGE, 10)
     assert await ids(queue) == [2]
-    assert 0.15 < time.monotonic() - start < 0.4
+    assert 0.49 < time.monotonic() - start < 4
 
 
 async def test_waiting_ends_when_a_lease_runs_out(queue: RedisQueue) -> None:

@@ -68,12 +68,26 @@ class Work:
         self.now += 1
         self.most = max(self.most, self.now)
         try:
-            await asyncio.sleep(self.seconds)
+            await self.work()
         finally:
             self.now -= 1
         if self.outcomes.get(id):
             raise self.outcomes[id].pop(0)
         self.ended.append(id)
+
+    async def work(self) -> None:
+        await asyncio.sleep(self.seconds)
+
+
+class Held(Work):
+    """Its runs end when they may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_end = asyncio.Event()
+
+    async def work(self) -> None:
+        await self.may_end.wait()
 
 
 @pytest.fixture
@@ -129,53 +143,60 @@ async def test_slots_bound_what_runs_at_once_and_are_all_used(
 
 
 async def test_a_new_job_overtakes_what_still_waits(queue: RedisQueue, dead: Dead) -> None:
-    work = Work(0.05)
+    work = Held()
     await put(queue, 10, 11, 12)
     async with running(runner_of(queue, dead, Service(work, slots=1))):
         await until(lambda: work.runs == [10])
         await put(queue, 1)
+        work.may_end.set()
         await until(lambda: len(work.ended) == 4)
     assert work.runs == [10, 1, 11, 12]
 
 
 async def test_one_step_does_not_hold_up_another(queue: RedisQueue, dead: Dead) -> None:
-    slow, fast = Work(0.5), Work()
+    slow, fast = Held(), Work()
     services = {TRIAGE: Service(slow, slots=1), SHOW: Service(fast, slots=1)}
     await put(queue, 1, 2, 3)
     async with running(Runner(queue, services, dead, grace=0)):
         await until(lambda: slow.runs == [1])
         await queue.put(*(job(SHOW, id, id) for id in range(20)))
-        await until(lambda: len(fast.ended) == 20, 0.4)
+        await until(lambda: len(fast.ended) == 20)
 
 
 async def test_an_idle_runner_starts_a_job_at_once(queue: RedisQueue, dead: Dead) -> None:
-    work = Work()
+    work, pauses = Work(), []
     async with running(runner_of(queue, dead, Service(work))):
         await asyncio.sleep(0.1)
         for id in range(5):
             start = time.monotonic()
             await put(queue, id)
             await until(lambda: len(work.at) > id)  # noqa: B023 - awaited in this turn
-            assert work.at[-1] - start < 0.1
+            pauses.append(work.at[-1] - start)
             await asyncio.sleep(0.02)
+    assert min(pauses) < 0.1, "some of them a busy machine may hold up"
 
 
 async def test_a_delayed_job_starts_on_time(queue: RedisQueue, dead: Dead) -> None:
-    work = Work()
+    work, delays = Work(), (0.3, 0.4, 0.5)
     async with running(runner_of(queue, dead, Service(work))):
-        start = time.monotonic()
-        await queue.put(job(TRIAGE, 1, 1, datetime.now(UTC) + timedelta(seconds=0.3)))
-        await until(lambda: work.runs == [1])
-        assert 0.28 < work.at[0] - start < 0.45
+        start, now = time.monotonic(), datetime.now(UTC)
+        jobs = [job(TRIAGE, n, n, now + timedelta(seconds=s)) for n, s in enumerate(delays)]
+        await queue.put(*jobs)
+        await until(lambda: len(work.runs) == 3)
+    late = [at - start - delay for at, delay in zip(work.at, delays, strict=True)]
+    assert work.runs == [0, 1, 2]
+    assert min(late) > -0.02
+    assert min(late) < 0.15, "some of them a busy machine may hold up"
 
 
 async def test_a_job_put_while_it_runs_runs_once_more(queue: RedisQueue, dead: Dead) -> None:
-    work = Work(0.05)
+    work = Held()
     async with running(runner_of(queue, dead, Service(work))):
         await put(queue, 1)
         await until(lambda: work.runs == [1])
         await put(queue, 1)
         await put(queue, 1)
+        work.may_end.set()
         await until(lambda: work.ended == [1, 1])
         await asyncio.sleep(0.1)
     assert work.runs == [1, 1]
@@ -243,7 +264,7 @@ async def test_a_throttled_job_waits_as_long_as_it_was_told(queue: RedisQueue, d
     await put(queue, 1)
     async with running(runner_of(queue, dead, Service(work))):
         await until(lambda: work.ended == [1])
-    assert 0.39 < work.at[1] - work.at[0] < 0.6
+    assert 0.39 < work.at[1] - work.at[0] < 1.9, "not when an idle runner looks anyhow"
 
 
 async def test_a_dead_job_is_kept_until_it_could_be_buried(queue: RedisQueue, dead: Dead) -> None:
@@ -284,11 +305,11 @@ async def test_a_cancellation_from_within_a_step_is_a_failure(
 
 
 async def test_leases_are_renewed_while_a_job_runs(queue: RedisQueue, dead: Dead) -> None:
-    work = Work(0.8)
+    work = Work(1.5)
     await put(queue, 1)
     async with (
-        running(runner_of(queue, dead, Service(work, lease=0.3))),
-        running(runner_of(queue, dead, Service(work, lease=0.3))),
+        running(runner_of(queue, dead, Service(work, lease=0.8))),
+        running(runner_of(queue, dead, Service(work, lease=0.8))),
     ):
         await until(lambda: work.ended == [1])
     assert work.runs == [1]
@@ -299,7 +320,7 @@ async def test_a_job_whose_lease_was_lost_is_cancelled(
 ) -> None:
     work = Work(10)
     await put(queue, 1)
-    async with running(runner_of(queue, dead, Service(work, lease=0.3))):
+    async with running(runner_of(queue, dead, Service(work, lease=0.6))):
         await until(lambda: work.runs == [1])
         real_redis.ask("FLUSHALL")
         await until(lambda: work.now == 0)
@@ -311,11 +332,11 @@ async def test_a_job_whose_lease_was_lost_is_cancelled(
 async def test_a_job_of_a_dead_worker_is_taken_over(queue: RedisQueue, dead: Dead) -> None:
     work = Work()
     await put(queue, 1)
-    await queue.claim(TRIAGE, 1, 0.3)
     start = time.monotonic()
+    await queue.claim(TRIAGE, 1, 0.3)
     async with running(runner_of(queue, dead, Service(work))):
         await until(lambda: work.ended == [1])
-    assert 0.2 < time.monotonic() - start < 1
+    assert 0.29 < work.at[0] - start < 1.9, "not when an idle runner looks anyhow"
 
 
 async def lose(queue: RedisQueue, times: int, n: int = 1, *, is_alone: bool = False) -> None:
@@ -558,16 +579,15 @@ async def test_what_running_jobs_hold_is_closed_after_them(queue: RedisQueue, de
 
 
 async def test_a_slot_is_kept_for_urgent_jobs(queue: RedisQueue, dead: Dead) -> None:
-    work = Work(0.3)
+    work = Held()
     await put(queue, *range(8))
     async with running(runner_of(queue, dead, Service(work, slots=4, reserved=1))):
         await until(lambda: len(work.runs) == 3)
         await asyncio.sleep(0.05)
         assert work.now == 3
-        start = time.monotonic()
         await queue.put(job(TRIAGE, 99, 99, is_urgent=True))
-        await until(lambda: 99 in work.runs)
-        assert time.monotonic() - start < 0.1
+        await until(lambda: 99 in work.runs, 1.9)  # not when an idle runner looks anyhow
+        work.may_end.set()
         await until(lambda: len(work.ended) == 9)
     assert work.runs[3] == 99
     assert work.most == 4
@@ -590,7 +610,8 @@ async def test_a_short_queue_is_shared_by_those_who_are_idle(
             for line, work in zip((queue, other), works, strict=True)
         ]
         async with running(runners[0]), running(runners[1]):
-            await asyncio.sleep(0.1)
+            known = "ZCARD {desk:q}:workers:triage"
+            await until(lambda: real_redis.ask(known) == b":2")
             await put(queue, *range(8))
             await until(lambda: sum(len(work.runs) for work in works) == 8)
     assert min(len(work.runs) for work in works) >= 2, [work.runs for work in works]
@@ -632,9 +653,8 @@ async def test_a_suspect_that_takes_long_holds_up_the_others_for_a_while_only(
     async with running(runner):
         await until(lambda: long.runs == [1])
         await queue.put(job(SHOW, 2, 2))
-        await asyncio.sleep(0.1)
-        assert others.runs == [], "nothing runs beside it"
-        await until(lambda: others.ended == [2], 2)
+        await until(lambda: others.ended == [2])
+    assert others.at[0] - long.at[0] > 0.28, "nothing runs beside it"
     assert dead.failures == [(1, "TimeoutError from CancelledError")]
 
 
@@ -682,7 +702,7 @@ async def test_what_is_done_stays_leased_until_it_is_acknowledged(
     work = Work(0.05)
     await put(queue, 1)
     with capture_logs() as logs:
-        async with running(runner_of(queue, dead, Service(work, slots=1, lease=1.5))):
+        async with running(runner_of(queue, dead, Service(work, slots=1, lease=5))):
             await until(lambda: work.runs == [1])
             real_redis.kill()
             await until(lambda: work.ended == [1])
