@@ -204,7 +204,7 @@ def _action(card: Card, button: Button, has_whole_input: bool) -> Json:
         return _unfolding(button, [_choice(card, button)], [chosen])
     if button.confirm:
         label = button.label.rstrip("…")
-        sure = _execute(card, button.verb, label, button.look, confirmed=True)
+        sure = _execute(card, button.verb, label, button.look, confirmed=True, text=button.text)
         return _unfolding(button, [block(button.confirm)], [sure])
     return _execute(card, button.verb, button.label, button.look, text=button.text)
 

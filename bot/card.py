@@ -35,7 +35,7 @@ class Look(StrEnum):
 class Button:
     """Something to do. ``confirm`` is a question to say yes to first; ``asks`` opens a field for
     text, already filled with ``text``; ``choices`` are (value, words) to choose from; without
-    either, ``text`` goes along. ``is_quiet`` puts it behind More, where no question can be asked
+    these two, ``text`` goes along. ``is_quiet`` puts it behind More, where no question can be asked
     first."""
 
     verb: Verb

@@ -171,7 +171,7 @@ def _decision(letter: DeadLetter, who: str) -> str:
 
 def report_card(view: TicketView, letter: DeadLetter, now: datetime) -> Card:
     """What was given up and why, and the two decisions about it."""
-    card = ticket_card(view, now)
+    card, this = ticket_card(view, now), str(letter.id)
     # the status says it, unless there is more
     facts = [fact for fact in card.facts if fact[0] != "Given up" or len(view.given_up) > 1]
     return replace(
@@ -186,8 +186,8 @@ def report_card(view: TicketView, letter: DeadLetter, now: datetime) -> Card:
         findings=(),
         sources=(),
         buttons=(
-            Button(Verb.REQUEUE, "Requeue job", Look.PRIMARY),
-            Button(Verb.DISCARD, "Discard job", Look.DANGER, confirm=DISCARD),
+            Button(Verb.REQUEUE, "Requeue job", Look.PRIMARY, text=this),
+            Button(Verb.DISCARD, "Discard job", Look.DANGER, confirm=DISCARD, text=this),
         ),
         line=f"Given up: {card.line}",
         letter=letter.id,

@@ -51,7 +51,8 @@ class ActionRequest:
     ``key`` is the same when a network delivers the same click twice. ``text`` is the edited reply
     (EDIT) or what the next draft should do (REGENERATE). ``confirmed`` says that the person has
     read the blocking findings; ``then_send`` approves what was just edited. For ASSIGN ``text`` is
-    who, for SNOOZE how long.
+    who, for SNOOZE how long, for REQUEUE and DISCARD which dead letter (all of the ticket when
+    empty).
     """
 
     key: str

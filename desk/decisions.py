@@ -62,21 +62,24 @@ async def correct(desk: Desk, change: Change, request: ActionRequest, ticket: Ti
 
 
 async def requeue(desk: Desk, change: Change, request: ActionRequest, ticket: Ticket) -> None:
-    """All that was given up of a ticket is run again."""
-    for letter in await given_up(change, ticket):
-        await letter_office.requeue(change, letter.id, request.text)
+    for letter in await given_up(change, request, ticket):
+        await letter_office.requeue(change, letter.id)
 
 
 async def discard(desk: Desk, change: Change, request: ActionRequest, ticket: Ticket) -> None:
-    letters = await given_up(change, ticket)
+    letters = await given_up(change, request, ticket)
     if not request.confirmed:
         raise NeedsConfirmation(DISCARD)
     for letter in letters:
-        await letter_office.discard(change, letter.id, request.text)
+        await letter_office.discard(change, letter.id)
 
 
-async def given_up(change: Change, ticket: Ticket) -> list[DeadLetter]:
+async def given_up(change: Change, request: ActionRequest, ticket: Ticket) -> list[DeadLetter]:
+    """All of a ticket, or the one that ``text`` tells."""
     letters = await dead_letters.read_of_tickets(change.connection, change.vault, [ticket.id])
     if not letters:
         raise Refused("Somebody has decided about it already: nothing of this ticket is given up")
-    return letters
+    chosen = [one for one in letters if request.text in ("", str(one.id))]
+    if not chosen:
+        raise Refused("Somebody has decided about this job already")
+    return chosen

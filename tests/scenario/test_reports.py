@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 
+from bot import adaptive
 from bot.board import Board, Route
+from bot.card import Card
 from bot.messages import card_at
+from bot.press import read_press
 from bot.slack import draw as slack_draw
+from bot.slack.read_action import read_carried
+from desk.action import ActionRequest, Outcome, Result
 from desk.burial import bury
 from desk.classification import Urgency
 from desk.errors import Permanent, Transient
 from desk.failpoints import armed
 from desk.letter_office import LetterOffice
 from desk.moves import Verb
+from desk.people import User
 from desk.places import Network
 from desk.standing import unmarked
 from desk.steps import Failure, Step
@@ -53,6 +61,54 @@ async def test_managers_are_told_once_and_decide_on_the_card(store: Store) -> No
     assert problems(slack_draw.draw(card)["blocks"]) == []
     assert (await at.actions.act(await at.request(Verb.REQUEUE, at.omar))).note == ""
     assert await store.dead_letters() == []
+
+
+@pytest.mark.parametrize("verb", [Verb.REQUEUE, Verb.DISCARD])
+@pytest.mark.parametrize("network", [Network.SLACK, Network.TEAMS])
+async def test_a_report_decides_about_what_it_tells_of_alone(
+    store: Store, network: Network, verb: Verb
+) -> None:
+    at, slack, teams = await scene(store), Wall(), Wall()
+    alert = await overdue(at)
+    async with store.change() as change:
+        other = await bury(change, Step.ALERT, alert, GONE, 5)
+    id = await given_up(at)
+    await managed(store, slack, teams).report(id)
+    wall, channel = (slack, "bosses") if network is Network.SLACK else (teams, "heads")
+    request = pressed(wall.cards[channel], network, verb, at.omar)
+    assert await at.actions.act(request) == Outcome(Result.DONE)
+    assert [letter.id for letter in await store.dead_letters()] == [other]
+    late = await at.actions.act(replace(request, key="late"))
+    assert late == Outcome(Result.REFUSED, "Somebody has decided about this job already")
+    # the ticket's own card is about all of it
+    assert await at.actions.act(await at.request(verb, at.omar, confirmed=True)) == Outcome(
+        Result.DONE
+    )
+    assert await store.dead_letters() == []
+
+
+def pressed(card: Card, network: Network, verb: Verb, user: User) -> ActionRequest:
+    """What a click on the drawn card asks for."""
+    if network is Network.SLACK:
+        blocks = slack_draw.draw(card)["blocks"]
+        values = [e["value"] for b in blocks if b["type"] == "actions" for e in b["elements"]]
+        said = [read_carried(value) for value in values]
+        carried = next(one for one in said if one is not None and one.verb is verb)
+        return ActionRequest(
+            "k", user, verb, carried.ticket_id, carried.seen, carried.text, carried.confirmed
+        )
+    presses = [read_press(data) for data in executed(adaptive.draw(card))]
+    return next(press for press in presses if press.verb is verb).request("k", user)
+
+
+def executed(node: Any) -> list[dict[str, object]]:
+    """The data of every button of an adaptive card that does something."""
+    if isinstance(node, list):
+        return [data for one in node for data in executed(one)]
+    if not isinstance(node, dict):
+        return []
+    own = [node["data"]] if node.get("type") == "Action.Execute" else []
+    return [*own, *executed([*node.values()])]
 
 
 async def test_only_urgent_work_is_told_and_what_nobody_could_judge(store: Store) -> None:
