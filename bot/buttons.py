@@ -85,7 +85,7 @@ def _edit(response: Response) -> Button:
 
 def reply_label(text: str, part: str = "Your reply") -> str:
     """Of the field in which it is edited."""
-    return f"{part}; {AGENT} is the name of whoever approves" if AGENT in text else part
+    return f"{part}; in the signature {AGENT} is whoever approves" if AGENT in text else part
 
 
 def _claim(view: TicketView) -> Button:

@@ -143,4 +143,4 @@ def is_done(view: TicketView) -> bool:
 def draft_text(response: Response | None, signer: str = "") -> str:
     if response is None or response.state is ResponseState.RETIRED:
         return ""
-    return clean(unsigned(response.envelope.text, signer))
+    return clean(unsigned(response.envelope.text, signer, response.draft.text))

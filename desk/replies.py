@@ -28,6 +28,7 @@ from desk.ticket import Ticket, TicketState
 MAX_TEXT = 100_000
 """Characters of an edited reply."""
 
+AS_WRITTEN = f"“{AGENT}” stands where the signature does not have it, and leaves as it is written."
 AGAIN = "It may have left already. Make it a draft that can go again?"
 INSTEAD = (
     "It may have left already, and the customer has written again. Throw it away, and have a reply"
@@ -99,15 +100,18 @@ async def send_off(
 ) -> None:
     """The approval itself: signed, the text stands, and the undo window begins. All questions are
     asked at once, for there is one yes to them."""
+    written = response.envelope.text
+    text = signed(written, request.user.name, response.draft.text)
     questions = [f.reason for f in response.draft.findings if f.severity is Severity.BLOCKING]
+    if AGENT in signed(written, "", response.draft.text):
+        questions.append(AS_WRITTEN)
     if is_somebody_elses(request, ticket):
-        questions += [SIGNED, CLAIMED] if AGENT in response.envelope.text else [CLAIMED]
+        questions += [CLAIMED] if text == written else [SIGNED, CLAIMED]
     if questions and not request.confirmed:
         raise NeedsConfirmation(" ".join(questions))
-    if not response.envelope.text.strip():
+    if not written.strip():
         raise Refused("There is no draft yet: write the reply with Edit")
     mailbox = await change.mailbox(ticket.mailbox_id)
-    text = signed(response.envelope.text, request.user.name)
     envelope = replace(response.envelope, text=text)
     approved = replace(response, envelope=envelope, hash=envelope_hash(envelope))
     changes = {"assignee": ticket.assignee or request.user.id, "editing": None}

@@ -55,14 +55,21 @@ class Signature:
         return re.compile("(?m)^" + "[^\\n]{1,200}?".join(parts) + r"\s*\Z")
 
 
-def signed(text: str, agent: str) -> str:
-    """As it leaves when ``agent`` approves it."""
-    return text.replace(AGENT, agent)
+def signed(text: str, agent: str, drafted: str) -> str:
+    """As it leaves when ``agent`` approves it: their name is in the lines where ``drafted`` has
+    its place. What a person wrote elsewhere stays as it is."""
+    places = [line.rstrip() for line in drafted.split("\n") if AGENT in line]
+    lines = text.split("\n")
+    for at in reversed(range(len(lines))):
+        if (line := lines[at].rstrip()) in places:
+            places.remove(line)
+            lines[at] = lines[at].replace(AGENT, agent)
+    return "\n".join(lines)
 
 
-def unsigned(text: str, signer: str = "") -> str:
+def unsigned(text: str, signer: str, drafted: str) -> str:
     """As it is shown before somebody has approved it: with the name of who most likely will."""
-    return text.replace(AGENT, signer or UNSIGNED)
+    return signed(text, signer or UNSIGNED, drafted)
 
 
 def taken_back(text: str, agent: str, drafted: str) -> str:
@@ -71,5 +78,5 @@ def taken_back(text: str, agent: str, drafted: str) -> str:
     if at < 0:
         return text
     ending = drafted[drafted.rfind("\n", 0, at) + 1 :].rstrip()
-    kept = text.removesuffix(signed(ending, agent))
+    kept = text.removesuffix(signed(ending, agent, drafted))
     return text if kept == text else kept + ending

@@ -14,6 +14,7 @@ from desk.action import CLAIMED, SIGNED, Outcome, Result
 from desk.actions import HANDLERS
 from desk.moves import Verb
 from desk.records import envelope_hash
+from desk.replies import AS_WRITTEN
 from desk.response import ResponseState
 from desk.rules import is_covered_by
 from desk.standing import standing
@@ -379,6 +380,26 @@ async def test_whoever_approves_signs_and_the_approval_covers_that(any_store: St
     assert undone is not None
     assert undone.envelope.text.endswith("\n{agent}\nThe desk")
     assert undone.hash == envelope_hash(undone.envelope)
+
+
+async def test_what_a_person_wrote_in_braces_leaves_as_it_is_written_after_a_yes(
+    any_store: Store,
+) -> None:
+    at = await scene(any_store, "Hello.\n\n{agent}")
+    await at.actions.act(await at.request(Verb.EDIT, text="Write {agent} there.\n\n{agent}"))
+    view = await at.store.view(at.ticket.id)
+    assert draft_text(view.response) == "Write {agent} there.\n\n[your name]"
+    asked = await at.actions.act(await at.request(Verb.APPROVE))
+    assert asked == Outcome(Result.CONFIRM, AS_WRITTEN)
+    assert await at.actions.act(await at.request(Verb.APPROVE, confirmed=True)) == DONE
+    view = await at.store.view(at.ticket.id)
+    assert draft_text(view.response) == "Write {agent} there.\n\nAnn"
+    assert view.response is not None
+    assert view.response.envelope.text == draft_text(view.response)
+    assert await at.actions.act(await at.request(Verb.UNDO)) == DONE
+    undone = await at.response()
+    assert undone is not None
+    assert undone.envelope.text == "Write {agent} there.\n\n{agent}"
 
 
 async def test_words_that_may_have_left_keep_their_name(any_store: Store) -> None:

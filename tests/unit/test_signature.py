@@ -17,7 +17,7 @@ from desk.signature import Signature, faults, signed, taken_back, unsigned
 from mail.compose import compose
 
 FULL = Signature("{agent}, {mailbox}\n{address}", "Tea Shop", "help@tea.example", "")
-TEXT = f"Hello,\n\nwe are on it.\n\nKind regards\n{signed(FULL.drafted, 'Ann Berg')}"
+TEXT = f"Hello,\n\nwe are on it.\n\nKind regards\n{signed(FULL.drafted, 'Ann Berg', FULL.drafted)}"
 
 
 def test_all_but_the_agent_is_filled_when_it_is_drafted() -> None:
@@ -31,9 +31,26 @@ def test_all_but_the_agent_is_filled_when_it_is_drafted() -> None:
 
 
 def test_the_agents_name_is_filled_by_whoever_approves() -> None:
-    assert signed("Regards\n{agent}\nTea", "Ann {team}") == "Regards\nAnn {team}\nTea"
-    assert unsigned("{agent}") == "[your name]"
-    assert unsigned("{agent}", "Ann") == "Ann"
+    drafted = "Hello.\n\nRegards\n{agent}\nTea"
+    assert signed(drafted, "Ann {team}", drafted) == "Hello.\n\nRegards\nAnn {team}\nTea"
+    assert unsigned(drafted, "", drafted) == "Hello.\n\nRegards\n[your name]\nTea"
+    assert unsigned(drafted, "Ann", drafted) == "Hello.\n\nRegards\nAnn\nTea"
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("Write {agent} there:\n{agent}\nRegards\n{agent}\nTea", None),
+        ("Regards\n{agent} \nTea", "Regards\nAnn \nTea"),
+        ("Write {agent}\nRegards\nAnn\nTea", "Write {agent}\nRegards\nAnn\nTea"),
+        ("Yours, {agent}", "Yours, {agent}"),
+        ("Write {agent}.", "Write {agent}."),
+    ],
+)
+def test_what_a_person_wrote_elsewhere_is_not_filled(text: str, left: str | None) -> None:
+    last = "Write {agent} there:\n{agent}\nRegards\nAnn\nTea"
+    assert signed(text, "Ann", "Hello.\n\nRegards\n{agent}\nTea") == (left or last)
+    assert signed(text, "Ann", "Hello.\n\nRegards\nTea") == text
 
 
 @pytest.mark.parametrize(

@@ -174,10 +174,10 @@ def test_a_field_says_what_the_name_in_it_will_be() -> None:
     view = edit_view(*split(Form(Carried(Verb.EDIT, TicketId(1))), signed))
     labels = [b["label"]["text"] for b in view["blocks"] if b["block_id"].startswith("reply.")]
     assert labels[0] == f"Your reply, part 1 of {len(labels)}"
-    assert labels[-1].endswith("; {agent} is the name of whoever approves")
+    assert labels[-1].endswith("; in the signature {agent} is whoever approves")
     assert view_problems(view) == []
     [edit] = [one for one in ticket_card(a_view(text=signed), NOW).buttons if one.verb is Verb.EDIT]
-    assert edit.asks == "Your reply; {agent} is the name of whoever approves"
+    assert edit.asks == "Your reply; in the signature {agent} is whoever approves"
 
 
 # -- text
