@@ -25,6 +25,8 @@ from desk.ticket_view import TicketView
 
 log = structlog.get_logger()
 
+LARGEST = 2**63 - 1
+
 NEEDS: Mapping[Verb, Role] = MappingProxyType(
     {
         Verb.APPROVE: Role.AGENT,
@@ -71,6 +73,7 @@ def sees(user: User, mailbox: Mailbox) -> bool:
 
 async def ticket(store: Store, user: User, id: TicketId) -> TicketView:
     """The ticket, or Refused: in the same words whether it is hidden or missing."""
+    _require_number(id)
     try:
         view = await store.view(id)
     except records.SPOILED as error:
@@ -83,6 +86,7 @@ async def ticket(store: Store, user: User, id: TicketId) -> TicketView:
 
 async def writable(change: Change, user: User, id: TicketId) -> Ticket:
     """The same inside of a write transaction."""
+    _require_number(id)
     try:
         found = await change.ticket(id)
     except records.SPOILED as error:
@@ -105,6 +109,12 @@ async def _refusal(
         f"Ticket #{id} cannot be opened: its record was changed, or was sealed with a key that is"
         " not in the key file. Whoever runs Maildesk finds the record in the log"
     )
+
+
+def _require_number(id: TicketId) -> None:
+    """Refused when no database would take it for one."""
+    if id > LARGEST:
+        raise Refused(_hidden(id))
 
 
 def _hidden(id: TicketId) -> str:

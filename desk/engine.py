@@ -14,12 +14,18 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, InvalidReq
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from desk.errors import Misconfigured, Transient
+from desk.errors import Misconfigured, Permanent, Transient
 
 POOL: dict[str, Any] = {"pool_size": 10, "pool_pre_ping": True}
 PATIENCE = 30
 """Seconds to wait for other writers, unless the URL of an SQLite file says ``?timeout=``."""
 SQLITE: dict[str, Any] = {"connect_args": {"timeout": PATIENCE}}
+DATA_EXCEPTION = "22"
+"""The class of SQLSTATE (PostgreSQL's Appendix A): too long, too large, or with a NUL."""
+UNTAKEN = (
+    "The database does not take a value: it is too long or too large, or it holds a character that"
+    " no text may hold"
+)
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -84,12 +90,19 @@ class Turns:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Database trouble is Transient; a violated constraint is our own business and passes."""
+    """Database trouble is Transient, but not what it will never take; a violated constraint is our
+    own business and passes."""
     try:
         yield
     except IntegrityError:
         raise
+    except OverflowError as error:
+        if "SQLite INTEGER" not in str(error):  # the module's words for one of more than 64 bits
+            raise
+        raise Permanent(UNTAKEN) from error
     except (DBAPIError, PoolTimeout, OSError) as error:  # a host without address, a silent one
+        if str(getattr(getattr(error, "orig", None), "sqlstate", "")).startswith(DATA_EXCEPTION):
+            raise Permanent(UNTAKEN) from error
         raise Transient(f"The database did not answer: {type(error).__name__}") from error
 
 

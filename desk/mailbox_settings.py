@@ -28,13 +28,13 @@ class MailboxSettings(Section):
     """A mailbox: ``kind`` maildir needs ``folder``, kind imap needs ``host`` and ``smtp``, gmail
     and outlook need the section ``oauth`` and a sign-in."""
 
-    name: str
-    address: str
+    name: str = Field(max_length=64)
+    address: str = Field(max_length=254)  # RFC 5321 §4.5.3.1.3, without the brackets
     kind: Literal["maildir", "imap", "gmail", "outlook"] = "maildir"
     aliases: tuple[str, ...] = ()
     display_name: str = ""
     signature: str = ""
-    team: str = ""
+    team: str = Field(default="", max_length=64)
     folder: Path | None = None
     host: str = ""
     port: Port = 993

@@ -171,7 +171,7 @@ def classification_row(known: Classification) -> dict[str, object]:
         "category": known.category.label.value,
         "category_confidence": known.category.confidence,
         "unsure": ",".join(known.unsure),
-        "model": known.model,
+        "model": known.model[:64],
     }
 
 
@@ -240,7 +240,7 @@ def response_row(response: Response, vault: Vault) -> dict[str, object]:
         "state": response.state.value,
         "earlier_ids": " ".join(response.earlier_ids),
         "writer": draft.writer,
-        "model": draft.model,
+        "model": draft.model[-128:],  # of a path the end says more
         "prompt": draft.prompt,
         "score": draft.score,
         "sealed": seal(vault, sealed, f"responses.sealed:{response.id}"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 from sqlalchemy import delete, select, update
@@ -20,16 +21,22 @@ from desk.tables.people import conversations, identities, users
 from desk.tables.sla import alerts, escalations
 from desk.tables.tickets import action_keys, cards, tickets
 
+MAX_KEY, MAX_TEAM = 255, 64
+
 
 class Registry(Rows):
     """Writes that no table of moves orders."""
 
     async def first_time(self, key: str) -> bool:
         """False when an action with this key was taken already (networks deliver twice)."""
-        row = {"key": key, "at": self.now}
+        is_plain = len(key) <= MAX_KEY and key.isprintable()
+        kept = key if is_plain else hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+        row = {"key": kept, "at": self.now}
         return await self.insert_or_ignore(action_keys, row, ["key"])
 
     async def add_user(self, email: str, name: str, role: Role, team: str = "") -> User:
+        if len(team) > MAX_TEAM:
+            raise Refused(f"The name of a team may have {MAX_TEAM} letters at most")
         row = {
             "email_index": self.vault.blind(email),
             "role": role.value,

@@ -19,6 +19,7 @@ from kb.markdown import WORD, Block, blocks
 SUFFIXES = frozenset({".md", ".markdown", ".txt"})
 MAX_BYTES = 2_000_000
 MAX_FILES = 16_000
+MAX_NAME = 255
 MAX_WORDS = 200
 MIN_WORDS = 25
 MAX_HEADING = 200
@@ -69,6 +70,8 @@ def read(file: Path, root: Path) -> Article:
     """One article, named by its path below ``root`` (or by its file name if they are the same)."""
     name = file.name if file == root else file.relative_to(root).as_posix()
     name = name.encode("utf-8", "replace").decode()
+    if len(name) > MAX_NAME:
+        raise Misconfigured(f"The path {name} is longer than {MAX_NAME} letters: shorten it.")
     if file.suffix.lower() not in SUFFIXES:
         raise Misconfigured(f"{name} is no article: only .md, .markdown and .txt are read.")
     try:

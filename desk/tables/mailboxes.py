@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, ForeignKey, Integer, LargeBinary, String, Table, Text
 
-from desk.tables.schema import Instant, id_column, metadata
+from desk.tables.schema import Instant, Words, id_column, metadata
 
 mailboxes = Table(
     "mailboxes",
@@ -15,7 +15,7 @@ mailboxes = Table(
     Column("kind", String(16), nullable=False),
     Column("team", String(64), nullable=False, default=""),
     Column("checkpoint", Text, nullable=False, default=""),
-    Column("problem", Text, nullable=False, default=""),
+    Column("problem", Words, nullable=False, default=""),
 )
 
 sign_ins = Table(
@@ -31,7 +31,7 @@ troubles = Table(
     metadata,
     Column("mailbox_id", ForeignKey(mailboxes.c.id), primary_key=True, autoincrement=False),
     Column("part", String(16), primary_key=True),
-    Column("problem", Text, nullable=False, default=""),
+    Column("problem", Words, nullable=False, default=""),
     Column("since", Instant, nullable=False),
     Column("tell_at", Instant, nullable=False),
     Column("told_at", Instant),

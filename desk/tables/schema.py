@@ -16,6 +16,7 @@ from sqlalchemy import (
     MetaData,
     RowMapping,
     Table,
+    Text,
     TypeDecorator,
 )
 
@@ -46,6 +47,16 @@ class Instant(TypeDecorator[datetime]):
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Words(TypeDecorator[str]):
+    """A text that others wrote: PostgreSQL takes no NUL."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        return value and value.replace("\0", "\N{REPLACEMENT CHARACTER}")
 
 
 def id_column() -> Column[int]:
