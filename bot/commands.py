@@ -200,7 +200,7 @@ class Commands:
         boxes = {mailbox.id: mailbox for mailbox in await self.store.mailboxes()}
         found = [(box, box.problem) for box in boxes.values() if box.problem]
         for one in await self.store.troubles():
-            if one.part is Part.SENDING and one.ended_at is None:
+            if one.part is not Part.READING and one.ended_at is None:
                 found.append((boxes[one.mailbox_id], f"cannot send: {one.problem}"))
         problems = [f"Mailbox {box.name}: {problem}" for box, problem in found]
         failed = await self.store.failed_clocks()

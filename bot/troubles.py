@@ -78,12 +78,19 @@ class Warnings:
         return None
 
 
+ENDS = {
+    Part.READING: ("is read", "It could not be read"),
+    Part.SENDING: ("sends", "It could not send"),
+    Part.SERVER: ("can send", "Its mail server did not answer"),
+}
+"""What works again, and what did not."""
+
+
 def sentence(mailbox: Mailbox, trouble: Trouble) -> str:
     name = f"The mailbox {clean(mailbox.name)} ({clean(mailbox.address)})"
     is_reading, since = trouble.part is Part.READING, when(trouble.since)
     if trouble.ended_at is not None:
-        works, broken = ("is read", "be") if is_reading else ("sends", "send")
-        end = when(trouble.ended_at)
-        return f"{name} {works} again since {end}. It could not {broken} from {since} on."
+        works, before = ENDS[trouble.part]
+        return f"{name} {works} again since {when(trouble.ended_at)}. {before} from {since} on."
     why = clean(clip(trouble.problem, 300)) or "it does not say why"
     return f"{name} cannot {'be read' if is_reading else 'send'} since {since}: {why}"

@@ -151,7 +151,7 @@ async def _row(
 
 async def _sending_problem(store: Store, record: Mailbox) -> str:
     found = await store.troubles(record.id)
-    running = [one for one in found if one.part is Part.SENDING and one.ended_at is None]
+    running = [one for one in found if one.part is not Part.READING and one.ended_at is None]
     return f"It cannot send: {running[0].problem}" if running else ""
 
 

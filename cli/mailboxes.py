@@ -32,9 +32,12 @@ from mail.quota import GMAIL, GRAPH, Quota
 from mail.reopening import ReopeningMailbox
 from mail.smtp import SmtpSender
 from mail.tokens import StoredPassword, StoredTokens
+from workers.lookout import Reach
 
 REQUEST_SECONDS = 300.0
 """A mail of the largest size over a slow line."""
+
+REACH_SECONDS = 15.0
 
 # https://learn.microsoft.com/graph/permissions-reference#mail-permissions
 SHARED_SCOPES = (
@@ -104,6 +107,22 @@ async def opened_mailbox(
         case "outlook":
             async with opened_outlook(opening, record, given) as graph:
                 yield OutlookProvider(graph, opening.store.clock, backfill=backfill)
+
+
+def servers_of(
+    opening: Opening, mailboxes: Sequence[tuple[Mailbox, MailboxSettings]]
+) -> dict[MailboxId, Reach]:
+    """Those through which mail leaves beside the server that it is read from."""
+
+    async def reach(record: Mailbox, given: MailboxSettings) -> None:
+        async with opened_imap(opening, record, given) as (_, sender):
+            await replace(sender, timeout=REACH_SECONDS).reach()
+
+    return {
+        record.id: partial(reach, record, given)
+        for record, given in mailboxes
+        if given.kind == "imap"
+    }
 
 
 def gate_of(opening: Opening, given: MailboxSettings) -> ImapGate:

@@ -14,7 +14,7 @@ from cli import parts
 from cli.doors import Doors, opened_doors
 from cli.feed import feed
 from cli.logs import configure_logs
-from cli.mailboxes import Opening, opened_mailboxes
+from cli.mailboxes import Opening, opened_mailboxes, servers_of
 from cli.records import SAMPLES, first_user, opened_store, register_mailboxes
 from desk import failpoints
 from desk.email import Mailbox
@@ -31,6 +31,7 @@ from workers.drafting import Drafting
 from workers.intake import Intake
 from workers.lanes import BatchHandler, Handler, Service
 from workers.limits import RedisLimits
+from workers.lookout import Lookout, Reach
 from workers.overload import Overload
 from workers.queue import RedisQueue
 from workers.redis_server import RedisServer
@@ -188,7 +189,8 @@ async def serve_steps(process: Process, desk: Desk) -> None:
         opening = Opening(desk.settings, desk.store, desk.limits)
         providers = await stack.enter_async_context(opened_mailboxes(opening, desk.mailboxes))
         pool = await stack.enter_async_context(ParsePool())
-        serve_mail(process, desk, providers, pool)
+        servers = servers_of(opening, desk.mailboxes)
+        serve_mail(process, desk, providers, servers, pool)
         if not desk.settings.mailboxes:
             folder = desk.mailboxes[0][1].folder
             process.start(feed(SAMPLES / "mailbox", folder))
@@ -212,7 +214,11 @@ async def serve_steps(process: Process, desk: Desk) -> None:
 
 
 def serve_mail(
-    process: Process, desk: Desk, providers: Mapping[MailboxId, Provider], pool: ParsePool
+    process: Process,
+    desk: Desk,
+    providers: Mapping[MailboxId, Provider],
+    servers: Mapping[MailboxId, Reach],
+    pool: ParsePool,
 ) -> None:
     """Intake, sending, and the schedule: all that needs no model."""
     intake = Intake(desk.store, desk.queue, providers, pool.parse)
@@ -232,10 +238,12 @@ def serve_mail(
     for id, provider in providers.items():
         process.start(parts.listen(provider, id, desk.queue))
     process.start(Sweep(desk.store, desk.queue).heal())
-    process.start(run_schedule(desk.redis, periodic(desk, providers)))
+    process.start(run_schedule(desk.redis, periodic(desk, providers, servers)))
 
 
-def periodic(desk: Desk, providers: Mapping[MailboxId, Provider]) -> list[Tick]:
+def periodic(
+    desk: Desk, providers: Mapping[MailboxId, Provider], servers: Mapping[MailboxId, Reach]
+) -> list[Tick]:
     async def fetch() -> None:
         await desk.queue.put(*(Job(Step.INTAKE, id, 0.0, is_urgent=False) for id in providers))
 
@@ -253,6 +261,7 @@ def periodic(desk: Desk, providers: Mapping[MailboxId, Provider]) -> list[Tick]:
         Tick("fetch", 20, fetch),
         Tick("sweep", 10, Sweep(desk.store, desk.queue)),
         Tick("watch", 5, Watch(desk.store, desk.queue)),
+        Tick("lookout", 60, Lookout(desk.store, servers)),
         Tick("overload", 30, Overload(desk.store, desk.queue, desk.settings.priority.weights)),
     ]
 

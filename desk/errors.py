@@ -3,6 +3,7 @@
 * DeskError
   + Transient       the other side is busy or away: the job is retried with backoff
     - Throttled     the other side said how long to wait
+    - Away          the other side does not answer, whatever it is asked
   + Permanent       trying again cannot work: the job goes to the dead letters
     - Misconfigured a setting or file is wrong: the command stops and says what to change
   + Ambiguous       it may or may not have happened: a person or the other side's records decide
@@ -34,6 +35,10 @@ class Throttled(Transient):
     def __init__(self, message: str, seconds: float) -> None:
         super().__init__(message)
         self.seconds = max(0.0, min(86_400.0, seconds))  # in this order also of what is no number
+
+
+class Away(Transient):
+    """The other side does not answer; that says nothing of what it was asked."""
 
 
 class Permanent(DeskError):

@@ -28,7 +28,8 @@ class Part(StrEnum):
     """What cannot be done: one says nothing of the other."""
 
     READING = "reading"
-    SENDING = "sending"
+    SENDING = "sending"  # it answers and does not let us
+    SERVER = "server"  # that mail leaves through: it does not answer
 
 
 @dataclass(frozen=True, slots=True)

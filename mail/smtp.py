@@ -16,7 +16,7 @@ from typing import Literal
 import aiosmtplib
 from aiosmtplib import SMTP, SMTPResponse
 
-from desk.errors import Ambiguous, Misconfigured, Permanent, Transient
+from desk.errors import Ambiguous, Away, Misconfigured, Permanent, Transient
 from mail.bearer import Token
 from mail.provider import Ready, at_once
 
@@ -67,6 +67,16 @@ class SmtpSender:
                 await self._begin_body(smtp)
             await ready()
             await self._body(smtp, content)
+            with suppress(aiosmtplib.SMTPException, OSError):
+                await smtp.quit(timeout=min(self.timeout, 5))
+        finally:
+            smtp.close()
+
+    async def reach(self) -> None:
+        """Whether the server answers and lets us in. Raises as ``send``."""
+        with self._before_the_body():
+            smtp = await self._let_in()
+        try:
             with suppress(aiosmtplib.SMTPException, OSError):
                 await smtp.quit(timeout=min(self.timeout, 5))
         finally:
@@ -200,9 +210,9 @@ class SmtpSender:
         except (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPServerDisconnected) as error:
             if isinstance(error.__cause__, ssl.SSLCertVerificationError):
                 raise self._untrusted(error.__cause__) from error
-            raise Transient(f"{self.host}:{self.port} cannot be reached: {error}") from error
+            raise Away(f"{self.host}:{self.port} cannot be reached: {error}") from error
         except (aiosmtplib.SMTPTimeoutError, OSError) as error:
-            raise Transient(f"{self.host}:{self.port} does not answer: {error}") from error
+            raise Away(f"{self.host}:{self.port} does not answer: {error}") from error
         except aiosmtplib.SMTPException as error:
             # Left over: an extension that we need (STARTTLS, AUTH) is not offered.
             raise Misconfigured(
@@ -214,7 +224,7 @@ class SmtpSender:
     def _not_let_in(self, error: aiosmtplib.SMTPAuthenticationError) -> Transient | Misconfigured:
         words = f"{error.code} {error.message}"
         if 400 <= error.code < 500:  # RFC 4954 §6: 454 temporary authentication failure
-            return Transient(f"{self.host} cannot check the login now: {words}")
+            return Away(f"{self.host} cannot check the login now: {words}")
         return Misconfigured(
             f"{self.host} refused the login of {self.user}: {words}. Correct user and password."
         )
@@ -223,13 +233,15 @@ class SmtpSender:
         words = f"{error.code} {error.message}"
         match error:
             case aiosmtplib.SMTPConnectResponseError() | aiosmtplib.SMTPHeloError():
-                return Transient(f"{self.host} takes no mail now: {words}")
+                return Away(f"{self.host} takes no mail now: {words}")
             case aiosmtplib.SMTPRecipientRefused():
                 sentence = f"{self.host} refused the recipient {error.recipient}: {words}"
             case aiosmtplib.SMTPSenderRefused():
                 sentence = f"{self.host} refused the sender {error.sender}: {words}"
             case _:
                 sentence = f"{self.host} refused the mail: {words}"
+        if error.code == 421:  # RFC 5321 §3.8: it closes the line
+            return Away(sentence)
         if error.code == 530:  # RFC 4954 §6: authentication required
             return Misconfigured(f"{sentence}. Set user and password.")
         return Permanent(sentence) if 500 <= error.code < 600 else Transient(sentence)

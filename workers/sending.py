@@ -14,10 +14,12 @@ from datetime import timedelta
 from functools import partial
 
 from desk import files, troubles
+from desk.change import Change
 from desk.delivery import give_way
 from desk.email import Address, Mailbox
 from desk.errors import (
     Ambiguous,
+    Away,
     Conflict,
     DeskError,
     Misconfigured,
@@ -129,7 +131,7 @@ class Sending:
         except Ambiguous:
             await self._lose(response)
         except Transient as error:
-            await insist(partial(self._put_back, response, error))
+            await insist(partial(self._put_back, response, error, mailbox.id))
         except Permanent as error:
             await insist(partial(self._fail, response, error, mailbox.id))
         else:
@@ -169,18 +171,21 @@ class Sending:
         origin = Origin(email.key, email.thread)
         return mailbox, Letter(mime, spelled(sender.address), origin)
 
-    async def _put_back(self, response: Response, error: Transient) -> None:
+    async def _put_back(
+        self, response: Response, error: Transient, met_at: MailboxId | None = None
+    ) -> None:
         """Nothing was handed over: later again. After many tries a person decides. The record says
         when, for the queue's own tries end sooner than many a server is back."""
         tries = response.tries + 1
         if tries >= MAX_TRIES:
-            await self._fail(response, error)
+            await self._fail(response, error, met_at)
             return
         asked = timedelta(seconds=error.seconds) if isinstance(error, Throttled) else self.pause
         later = self.store.clock.now() + max(asked, self.pause * 2**response.tries)
         async with self.store.change() as change:
             changes = {"tries": tries, "send_after": later}
             response = await change.move_response(response, Verb.DEFER, changes)
+            await _note_trouble(change, met_at, error)
             is_latest = response.email_id == await change.latest_email(response.ticket_id)
             if not is_latest:
                 await give_way(change, response)
@@ -189,20 +194,21 @@ class Sending:
         await self._sent_mail.show(response)
 
     async def _fail(
-        self, response: Response, error: DeskError, refused_by: MailboxId | None = None
+        self, response: Response, error: DeskError, met_at: MailboxId | None = None
     ) -> None:
-        """A person decides. Managers are told of a mailbox that does not let us send at all."""
+        """A person decides."""
         async with self.store.change() as change:
             moved = await change.move_response(response, Verb.FAIL, {"failure": str(error)})
-            if refused_by is not None and isinstance(error, Misconfigured):
-                await troubles.note(change, refused_by, error, Part.SENDING)
+            await _note_trouble(change, met_at, error)
         await self._sent_mail.show(moved)
 
     async def _end_trouble(self, id: MailboxId) -> None:
         """A reply has left. Should this be cut off, the next one says so."""
-        if any(one.part is Part.SENDING for one in await self.store.troubles(id)):
+        known = {one.part for one in await self.store.troubles(id)} - {Part.READING}
+        if known:
             async with self.store.change() as change:
-                await troubles.end(change, id, Part.SENDING)
+                for part in known:
+                    await troubles.end(change, id, part)
 
     async def _move(
         self, response: Response, verb: Verb, changes: Mapping[str, object] | None = None
@@ -211,6 +217,15 @@ class Sending:
             moved = await change.move_response(response, verb, changes)
         await self._sent_mail.show(moved)
         return moved
+
+
+async def _note_trouble(change: Change, id: MailboxId | None, error: DeskError) -> None:
+    """Of a mailbox that does not let us send at all, or whose server is away; one refused mail says
+    nothing of either."""
+    if id is not None and isinstance(error, Misconfigured):
+        await troubles.note(change, id, error, Part.SENDING)
+    elif id is not None and isinstance(error, Away):
+        await troubles.note(change, id, error, Part.SERVER)
 
 
 async def insist(note: Callable[[], Awaitable[object]]) -> None:

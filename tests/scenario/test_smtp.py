@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from desk.errors import Ambiguous, Misconfigured, Permanent, Transient
+from desk.errors import Ambiguous, Away, Misconfigured, Permanent, Transient
 from mail.smtp import SmtpSender, Tls, stuffed, with_line_ends
 from tests.doubles.certificate import make_certificate, trusting
 from tests.doubles.smtpd import Smtpd, smtpd
@@ -67,9 +67,10 @@ async def test_a_refused_recipient_is_permanent_in_the_servers_words_and_nobody_
 async def test_a_greylisted_recipient_is_transient_and_nobody_gets_it() -> None:
     async with smtpd() as server:
         server.rcpt[BOB] = "451 4.7.1 Greylisted, come back"
-        with pytest.raises(Transient, match=r"451 4\.7\.1 Greylisted"):
+        with pytest.raises(Transient, match=r"451 4\.7\.1 Greylisted") as caught:
             await sender(server).send(MIME, "us@example.org", [BOB, ANN])
     assert server.taken == []
+    assert not isinstance(caught.value, Away), "that says nothing of the server"
 
 
 @pytest.mark.parametrize("order", [[ANN, BOB], [BOB, ANN]])
@@ -85,6 +86,7 @@ async def test_a_refusal_for_good_outweighs_a_refusal_for_now(order: list[str]) 
     [
         ("550 sender unknown", Permanent),
         ("452 disk full", Transient),
+        ("421 shutting down", Away),
         ("530 log in", Misconfigured),
     ],
 )
@@ -151,7 +153,7 @@ async def test_a_connection_lost_in_the_middle_of_the_body_is_ambiguous() -> Non
 
 async def test_an_absent_server_is_transient() -> None:
     absent = SmtpSender("127.0.0.1", free_port(), tls="none", timeout=1)
-    with pytest.raises(Transient, match="cannot be reached"):
+    with pytest.raises(Away, match="cannot be reached"):
         await absent.send(MIME, "us@example.org", [ANN])
 
 
@@ -166,7 +168,7 @@ async def test_a_server_that_never_greets_is_transient() -> None:
 
     async with await asyncio.start_server(mute, "127.0.0.1", 0) as listener:
         port = listener.sockets[0].getsockname()[1]
-        with pytest.raises(Transient):
+        with pytest.raises(Away):
             await SmtpSender("127.0.0.1", port, tls="none", timeout=0.2).send(
                 MIME, "us@example.org", [ANN]
             )
