@@ -2,24 +2,39 @@
 
 from __future__ import annotations
 
+import io
 import logging
-import sys
+import os
+from functools import partial
+from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import TextIO
 
 import structlog
 
 from cli.records import make_folder
 from desk.settings import Settings
 
+MOST, KEPT = 10_000_000, 5
+"""Bytes of a log before it is put aside, and how many of those are kept."""
+
+
+class _LogFile(RotatingFileHandler):
+    """Every file it makes is readable by its owner only."""
+
+    def _open(self) -> io.TextIOWrapper:
+        private = partial(os.open, mode=0o600)
+        return open(self.baseFilename, "a", encoding=self.encoding, opener=private)
+
 
 def configure_logs(settings: Settings, file: Path | None) -> None:
     """To ``file``, or to standard error. Libraries are heard from warnings on."""
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
-    target = opened_log(file) if file is not None else sys.stderr
-    logging.basicConfig(stream=target, level=logging.WARNING, format="%(message)s")
+    handler = opened_log(file) if file is not None else logging.StreamHandler()
+    logging.basicConfig(handlers=[handler], level=logging.WARNING, format="%(message)s")
     # Milvus Lite lacks a call that its own client tries first, and would log a trace for each
     logging.getLogger("grpc._server").setLevel(logging.CRITICAL)
+    ours = logging.Logger("maildesk")
+    ours.addHandler(handler)
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -29,12 +44,11 @@ def configure_logs(settings: Settings, file: Path | None) -> None:
             structlog.processors.JSONRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(target),
+        logger_factory=lambda *_: ours,
     )
 
 
-def opened_log(file: Path) -> TextIO:
-    """At its end; a new one is readable by its owner only."""
+def opened_log(file: Path, most: int = MOST, kept: int = KEPT) -> logging.Handler:
+    """At its end; it is put aside when it would pass ``most`` bytes."""
     make_folder(file.parent)
-    file.touch(mode=0o600)
-    return file.open("a", encoding="utf-8")
+    return _LogFile(file, maxBytes=most, backupCount=kept, encoding="utf-8")

@@ -33,7 +33,7 @@ from inference.letter import Letters
 from inference.limited import Limited
 from inference.redact import Redactor
 from inference.tgi import Dialect, Server, Tgi
-from kb.articles import load
+from kb.articles import Article, Entry, load
 from kb.index import Index
 from kb.search import Embedded, Search
 from mail.provider import Provider
@@ -115,8 +115,9 @@ async def add_articles(store: Store, knowledge: Knowledge, path: Path) -> int:
     entries, ready = await asyncio.gather(
         knowledge.index.articles(), knowledge.search.embedded(*likely)
     )
-    known = {entry.name: entry.sha256 for entry in entries}
-    fresh = [one for one in articles if known.get(one.name) != one.sha256]
+    known = {entry.name: entry for entry in entries}
+    fresh = [one for one in articles if not _is_same(known.get(one.name), one)]
+    await _note_articles(store, [known[one.name] for one in likely if one not in fresh])
     batch = [one for one in ready if one.article in fresh]
     rest = [one for one in fresh if one not in likely]
     await _store_articles(store, knowledge, batch)
@@ -130,12 +131,21 @@ async def _store_articles(store: Store, knowledge: Knowledge, batch: Sequence[Em
     if not batch:
         return
     await knowledge.index.add(batch)
+    said = [(one.article, len(one.passages)) for one in batch]
+    await _note_articles(store, [Entry(a.name, a.title, a.sha256, n) for a, n in said])
+
+
+def _is_same(known: Entry | None, article: Article) -> bool:
+    return known is not None and known.sha256 == article.sha256
+
+
+async def _note_articles(store: Store, entries: Sequence[Entry]) -> None:
+    """In the records, which say before the index does what may be new."""
+    if not entries:
+        return
     async with store.change() as change:
-        for one in batch:
-            article = one.article
-            await change.save_article(
-                article.name, article.title, article.sha256, len(one.passages)
-            )
+        for one in entries:
+            await change.save_article(one.name, one.title, one.sha256, one.passages)
 
 
 def redactor(settings: Settings) -> Redactor:
