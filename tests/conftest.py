@@ -15,7 +15,7 @@ from desk.engine import upgrade
 from desk.store import Store
 from tests.doubles.databases import Engines, PostgresDesks, copied_file, new_template, url_of_file
 from tests.doubles.desk import FastClock, new_vault
-from tests.doubles.google import emulated_gmail
+from tests.doubles.google_account import emulated_gmail
 from tests.doubles.postgres import postgres
 from tests.doubles.redis import queue as queue
 from tests.doubles.redis import real_redis as real_redis

@@ -22,7 +22,8 @@ from mail.maildir import MaildirProvider, deliver
 from mail.provider import NOWHERE, Arrival, Provider
 from mail.smtp import SmtpSender
 from tests.doubles.dovecot import PASSWORD, dovecot
-from tests.doubles.google import gmail_account, gmail_provider
+from tests.doubles.google import gmail_provider
+from tests.doubles.google_account import gmail_account
 from tests.doubles.graph import graph
 from tests.doubles.smtpd import smtpd
 

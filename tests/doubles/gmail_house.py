@@ -18,7 +18,8 @@ from desk.tables.tickets import answers, emails
 from mail.gmail import GmailProvider
 from mail.provider import Arrival, Origin, Page
 from tests.doubles.desk import ListQueue
-from tests.doubles.google import Google, gmail_account
+from tests.doubles.google import Google
+from tests.doubles.google_account import gmail_account
 from tests.doubles.mailbox import parse_here
 from workers.intake import Intake
 

@@ -14,13 +14,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from itertools import count
-from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode
 
 from aiohttp import web
 
@@ -32,32 +30,17 @@ from mail.http import Http
 from mail.oauth import GOOGLE, Account, Client, SignIn, Tokens, TokenSource
 from mail.quota import GMAIL, Patience, Quota
 from tests.doubles.desk import FastClock
-from tests.doubles.emulate import emulator
 from tests.doubles.fault_proxy import FaultProxy, Reply
 from tests.doubles.google_metadata import message_metadata, thread_metadata
 from tests.doubles.google_uploads import Uploads
 from tests.doubles.oauth import HeldTokens
 
 CLIENT, SECRET = "maildesk.apps.example", "s3cr3t"
-USERS = 120
-REDIRECT = "http://127.0.0.1/"
 JSON = {"Content-Type": "application/json"}
 
 # https://developers.google.com/gmail/api/reference/quota
 UNITS = (("/send", 100), ("/history", 2), ("/profile", 1), ("/messages", 5), ("/threads", 10))
 UNITS_A_MINUTE = 15_000
-
-_users = count()
-
-
-def seed() -> dict[str, Any]:
-    users = [{"email": f"box{n}@lanewright.example", "name": f"Box {n}"} for n in range(USERS)]
-    return {"google": {"users": users}}
-
-
-def emulated_gmail(folder: Path) -> AbstractContextManager[str]:
-    """The emulator's address while it runs."""
-    return emulator(folder, "google", seed())
 
 
 @dataclass
@@ -233,43 +216,6 @@ def refusal(status: int, reason: str, message: str, **headers: str) -> Reply:
     errors = [{"domain": "usageLimits", "reason": reason, "message": message}]
     error = {"code": status, "message": message, "errors": errors}
     return Reply.of(status, {"error": error}, **headers)
-
-
-@asynccontextmanager
-async def gmail_account(emulator: str) -> AsyncIterator[Google]:
-    """A new account behind a proxy."""
-    address = f"box{next(_users)}@lanewright.example"
-    async with FaultProxy(emulator) as proxy:
-        google = Google(emulator, address, _signed_in(emulator, address), proxy)
-        proxy.layer = google.answer
-        proxy.signs = {"authorization": f"Bearer {google.owner}"}
-        yield google
-
-
-def _signed_in(emulator: str, address: str) -> str:
-    """The owner signs in at the emulator's own pages."""
-    form = {"email": address, "redirect_uri": REDIRECT, "client_id": CLIENT, "scope": "email"}
-    location = _post(f"{emulator}/o/oauth2/v2/auth/callback", form)[1]
-    code = parse_qs(urlsplit(location).query)["code"][0]
-    grant = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT}
-    text, _ = _post(f"{emulator}/oauth2/token", {**grant, "client_id": CLIENT})
-    return str(json.loads(text)["access_token"])
-
-
-class _Stay(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        return None
-
-
-def _post(url: str, form: dict[str, str]) -> tuple[str, str]:
-    """The body, and where it redirects to."""
-    opener = urllib.request.build_opener(_Stay)
-    try:
-        with opener.open(url, urlencode(form).encode()) as answer:
-            return answer.read().decode(), ""
-    except urllib.error.HTTPError as answer:
-        with answer:
-            return "", answer.headers["Location"]
 
 
 @asynccontextmanager

@@ -13,7 +13,8 @@ from mail.provider import Origin, Provider
 from tests.doubles.bent import Bend, Tape, TapedHttp
 from tests.doubles.desk import FastClock
 from tests.doubles.gmail_house import mail
-from tests.doubles.google import gmail_account, gmail_provider
+from tests.doubles.google import gmail_provider
+from tests.doubles.google_account import gmail_account
 from tests.doubles.graph import Graph
 from tests.doubles.graph_reader import mail as outlook_mail
 

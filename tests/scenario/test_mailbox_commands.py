@@ -24,7 +24,8 @@ from mail.checkup import Finding
 from mail.oauth import SignIn
 from mail.tokens import StoredTokens
 from tests.doubles.dovecot import PASSWORD, dovecot
-from tests.doubles.google import CLIENT, SECRET, gmail_account
+from tests.doubles.google import CLIENT, SECRET
+from tests.doubles.google_account import gmail_account
 from tests.doubles.graph import Fault, Graph, graph
 from tests.doubles.oauth import SECRET as OAUTH_SECRET
 from tests.doubles.oauth import oauth_server
