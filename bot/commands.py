@@ -6,12 +6,12 @@ import re
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 from bot import dead
+from bot.answers import listed, whole_mail, why
 from bot.card import Card
 from bot.ticket_card import ticket_card
-from bot.words import clean, clip, ordinal, span
+from bot.words import clip
 from desk import access
 from desk.action import ActionRequest, Outcome, Result, Seen
 from desk.actions import Actions
@@ -19,8 +19,7 @@ from desk.errors import Refused
 from desk.ids import TicketId
 from desk.moves import Verb
 from desk.people import Role, User
-from desk.priority import earlier, explained
-from desk.standing import not_computed, standing, when
+from desk.standing import not_computed, standing
 from desk.store import Store
 from desk.ticket_view import TicketView
 from desk.troubles import Part
@@ -184,7 +183,7 @@ class Commands:
         return Reply(await dead.answer(self.store, self.actions.queue, user, words))
 
     async def _stats(self, user: User, command: Command) -> Reply:
-        counts = await self.store.counts()
+        counts = await access.counts(self.store, user)
         waiting, sent = counts.get("open", 0), counts.get("sent", 0)
         reading = counts.get("new", 0) + counts.get("triaged", 0)
         said = (
@@ -208,7 +207,7 @@ class Commands:
 
     async def _act(self, user: User, command: Command, key: str) -> Reply:
         view = await self._ticket(user, command)
-        response = view.response
+        response, (text, is_sure) = view.response, wish(command)
         outcome = await self.actions.act(
             ActionRequest(
                 key=key or uuid.uuid4().hex,
@@ -216,8 +215,8 @@ class Commands:
                 verb=VERBS[command.word],
                 ticket_id=view.ticket.id,
                 seen=Seen(response.id, response.version, response.hash) if response else None,
-                text=command.rest if command.word in WITH_TEXT else "",
-                confirmed=command.rest == "anyway",
+                text=text,
+                confirmed=is_sure,
             )
         )
         if outcome.result is not Result.DONE:
@@ -238,63 +237,22 @@ class Commands:
         return "\n".join([*(listed(view, now) for view in views[:QUEUE_LENGTH]), *more])
 
 
+def wish(command: Command) -> tuple[str, bool]:
+    """The text for the verb, and whether the person has been asked already and goes on."""
+    if command.word == "regenerate":
+        *words, last = command.rest.split(" ")
+        return (" ".join(words), True) if last == "anyway" else (command.rest, False)
+    return command.rest if command.word in WITH_TEXT else "", command.rest == "anyway"
+
+
 def told(outcome: Outcome, command: Command) -> str:
     """The words for an action that was not done."""
     if outcome.result is Result.CONFIRM:
-        return f"{outcome.note}\nTo do it anyway:  {command.ticket} {command.word} anyway"
+        again = " ".join(filter(None, (command.word, wish(command)[0], "anyway")))
+        return f"{outcome.note}\nTo do it anyway:  {command.ticket} {again}"
     return outcome.note or "That was done already."
 
 
 def help_text() -> str:
     width = max(len(usage) for usage, _ in HELP)
     return "\n".join(f"{usage.ljust(width)}   {meaning}" for usage, meaning in HELP)
-
-
-def listed(view: TicketView, now: datetime) -> str:
-    """One line of a queue."""
-    ticket = view.ticket
-    subject = clean(clip(ticket.subject, 70)) or "(no subject)"
-    who = view.names.get(ticket.assignee, "") if ticket.assignee else ""
-    said = [f"#{ticket.id}", ticket.urgency.capitalize(), subject, _due(view, now)]
-    return " · ".join(filter(None, (*said, who, standing(view))))
-
-
-def _due(view: TicketView, now: datetime) -> str:
-    due = view.ticket.due_at
-    if due is None:
-        return ""
-    left = int((due - now).total_seconds() // 60)
-    return f"due in {span(left)}" if left >= 0 else f"overdue by {span(-left)}"
-
-
-def whole_mail(view: TicketView) -> str:
-    """The customer's latest mail with its history."""
-    parsed = view.email.parsed
-    at = when(view.email.received_at or datetime.now(UTC))
-    return f"From {clean(str(parsed.sender))}, {at}\n\n{clean(parsed.text).strip() or '(no text)'}"
-
-
-def why(view: TicketView, most: int) -> str:
-    """The parts of the score, in words."""
-    ticket = view.ticket
-    if ticket.due_at is None:
-        return f"#{ticket.id} was not triaged yet."
-    because = _because(view)
-    lines = [
-        f"#{ticket.id} is {ticket.urgency}{because}: an answer is due at {when(ticket.due_at)}."
-    ]
-    lines += [f"It comes {part}." for part in explained(ticket, most)]
-    served = ticket.due_at - timedelta(minutes=earlier(ticket.boosts, most))
-    place = f" It is the {ordinal(view.rank.place)} of {view.rank.waiting}." if view.rank else ""
-    lines.append(f"So it is served as if it were due at {when(served)}.{place}")
-    lines.append("The ticket with the earliest time is served first; waiting moves it forward.")
-    return "\n".join(lines)
-
-
-def _because(view: TicketView) -> str:
-    known = view.classification
-    if known is None:
-        return ""
-    if known.urgency.label is not view.ticket.urgency:
-        return f" because somebody said so; triage said {known.urgency.label}"
-    return f" because of {', '.join(map(clean, known.reasons))}" if known.reasons else ""

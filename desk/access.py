@@ -134,6 +134,13 @@ async def queue(
         return [view for id in ids for view in await _readable(store, id)]
 
 
+async def counts(store: Store, user: User) -> dict[str, int]:
+    """``Store.counts`` of the mailboxes that the user sees."""
+    boxes = await store.mailboxes()
+    visible = [box.id for box in boxes if sees(user, box)]
+    return await store.counts(visible if len(visible) < len(boxes) else None)
+
+
 async def _readable(store: Store, id: TicketId) -> list[TicketView]:
     try:
         return await store.views([id])

@@ -17,7 +17,7 @@ from desk.moves import Verb
 from desk.people import User
 from desk.priority import Weights
 from desk.response import Citation, Finding
-from desk.ticket import Ticket
+from desk.ticket import Ticket, TicketState
 
 SIGNED = "It will be signed with your name."
 CLAIMED = "A colleague has claimed this ticket. Do it anyway?"
@@ -107,6 +107,13 @@ Handler = Callable[[Desk, Change, ActionRequest, Ticket], Awaitable[None]]
 def ask_if_somebody_else(request: ActionRequest, ticket: Ticket) -> None:
     if is_somebody_elses(request, ticket) and not request.confirmed:
         raise NeedsConfirmation(CLAIMED)
+
+
+def refuse_if_closed(ticket: Ticket) -> None:
+    """There is nothing left to do; one that waits for the customer may be theirs who get the next
+    mail."""
+    if ticket.state is TicketState.CLOSED:
+        raise Late
 
 
 def is_somebody_elses(request: ActionRequest, ticket: Ticket) -> bool:

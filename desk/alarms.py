@@ -9,7 +9,7 @@ from datetime import timedelta
 from sqlalchemy import select
 
 from desk import access, records
-from desk.action import ActionRequest, Desk
+from desk.action import ActionRequest, Desk, refuse_if_closed
 from desk.change import Change
 from desk.errors import Refused
 from desk.ids import UserId
@@ -39,11 +39,13 @@ async def acknowledge(desk: Desk, change: Change, request: ActionRequest, ticket
 
 async def take(desk: Desk, change: Change, request: ActionRequest, ticket: Ticket) -> None:
     """Whoever has claimed it, from now on it is this person's."""
+    refuse_if_closed(ticket)
     await change.set_ticket(ticket, request.verb, {"assignee": request.user.id})
 
 
 async def assign(desk: Desk, change: Change, request: ActionRequest, ticket: Ticket) -> None:
     """``text`` is a name, an address, or the number of a user."""
+    refuse_if_closed(ticket)
     chosen = await named(change, request.text.strip())
     if not access.sees(chosen, await change.mailbox(ticket.mailbox_id)):
         raise Refused(f"{chosen.name} does not see this mailbox")

@@ -4,7 +4,14 @@ what becomes of its jobs that were given up."""
 from __future__ import annotations
 
 from desk import dead_letters, letter_office, ranking
-from desk.action import ActionRequest, Desk, Late, NeedsConfirmation, ask_if_somebody_else
+from desk.action import (
+    ActionRequest,
+    Desk,
+    Late,
+    NeedsConfirmation,
+    ask_if_somebody_else,
+    refuse_if_closed,
+)
 from desk.change import Change
 from desk.classification import Urgency
 from desk.errors import Refused
@@ -17,6 +24,7 @@ DISCARD = "It is not run again, and whatever it was for is left to people. Disca
 
 
 async def claim(desk: Desk, change: Change, request: ActionRequest, ticket: Ticket) -> None:
+    refuse_if_closed(ticket)
     if ticket.assignee == request.user.id:
         raise Refused("You have claimed it already")
     ask_if_somebody_else(request, ticket)
@@ -32,9 +40,11 @@ async def release(desk: Desk, change: Change, request: ActionRequest, ticket: Ti
 
 async def close(desk: Desk, change: Change, request: ActionRequest, ticket: Ticket) -> None:
     """No reply is needed. One that was approved leaves nevertheless: undo it first."""
+    refuse_if_closed(ticket)
     response = await change.live_response(ticket.id)
     if response is not None and response.state not in (ResponseState.DRAFT, ResponseState.FAILED):
         raise Late
+    ask_if_somebody_else(request, ticket)
     ticket = await change.move_ticket(ticket, Verb.CLOSE)
     if response is not None:
         await change.move_response(response, Verb.RETIRE)

@@ -12,6 +12,7 @@ from desk.action import (
     Desk,
     Late,
     NeedsConfirmation,
+    ask_if_somebody_else,
     is_somebody_elses,
 )
 from desk.change import Change
@@ -164,7 +165,9 @@ async def undo(desk: Desk, change: Change, request: ActionRequest, ticket: Ticke
 
 
 async def reject(desk: Desk, change: Change, request: ActionRequest, ticket: Ticket) -> None:
-    await change.move_response(await shown(change, request), Verb.REJECT)
+    response = await shown(change, request)
+    ask_if_somebody_else(request, ticket)
+    await change.move_response(response, Verb.REJECT)
 
 
 async def regenerate(desk: Desk, change: Change, request: ActionRequest, ticket: Ticket) -> None:
@@ -173,6 +176,7 @@ async def regenerate(desk: Desk, change: Change, request: ActionRequest, ticket:
     if response is not None:
         # not what a colleague has written meanwhile
         response = await shown(change, request)
+    ask_if_somebody_else(request, ticket)
     await change.move_ticket(ticket, Verb.REGENERATE, {"instruction": request.text.strip()[:500]})
     if response is not None:
         await change.move_response(response, Verb.REGENERATE)

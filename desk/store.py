@@ -175,10 +175,15 @@ class Store(Directory, Lateness):
             to_sender = (await connection.scalars(theirs)).all()
         return len(on_ticket), len(to_sender)
 
-    async def counts(self) -> dict[str, int]:
-        """How many tickets are in each state, and ``sent`` replies."""
+    async def counts(self, mailboxes: Sequence[MailboxId] | None = None) -> dict[str, int]:
+        """How many tickets are in each state, and ``sent`` replies: of these mailboxes, or of
+        all."""
         by_state = select(tickets.c.state, func.count()).group_by(tickets.c.state)
         sent = select(func.count()).where(responses.c.state == ResponseState.SENT)
+        if mailboxes is not None:
+            is_theirs = tickets.c.mailbox_id.in_(mailboxes)
+            by_state = by_state.where(is_theirs)
+            sent = sent.where(responses.c.ticket_id == tickets.c.id, is_theirs)
         async with self.read() as connection:
             counted = {state: n for state, n in (await connection.execute(by_state)).all()}
             return {**counted, "sent": (await connection.scalar(sent)) or 0}

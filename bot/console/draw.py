@@ -8,8 +8,8 @@ from dataclasses import asdict
 from datetime import datetime
 
 from bot import adaptive
+from bot.answers import whole_mail
 from bot.card import Card
-from bot.commands import whole_mail
 from bot.ticket_card import ticket_card
 from bot.words import clean
 from desk.ids import UserId

@@ -66,7 +66,7 @@ class Page:
         async with self._turn:
             user = await self.store.user(self.user_id)
             views = await access.queue(self.store, user, draw.QUEUE_LENGTH + 1)
-            counts = await self.store.counts()
+            counts = await access.counts(self.store, user)
             message = orjson.dumps(draw.queue(views, counts, user.id))
             if message != self._queue:
                 await self._send(message)

@@ -182,11 +182,20 @@ class Forms:
         try:
             user = await self.people.user(sent.asker.user)
             request = ActionRequest(
-                sent.key, user, Verb.REGENERATE, carried.ticket_id, carried.seen, text
+                sent.key,
+                user,
+                Verb.REGENERATE,
+                carried.ticket_id,
+                carried.seen,
+                text,
+                carried.confirmed,
             )
             outcome = await self.actions.act(request)
         except DeskError as error:
             return instruction_view(carried, ASKS, text, _sentence(error))
+        if outcome.result is Result.CONFIRM:
+            notice = f"{outcome.note} Regenerate again to do so."
+            return instruction_view(replace(carried, confirmed=True), ASKS, text, notice)
         if outcome.result is Result.REFUSED:
             return notice_view(outcome.note, text)
         self.follow.soon(carried.ticket_id)

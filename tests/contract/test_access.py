@@ -15,11 +15,11 @@ from desk.action import Outcome, Result
 from desk.errors import Refused
 from desk.ids import TicketId
 from desk.moves import Verb
-from desk.people import User
+from desk.people import Role, User
 from desk.store import Store
 from desk.tables.tickets import emails, tickets
 from desk.vault import open_vault
-from tests.doubles.desk import Scene, scene
+from tests.doubles.desk import Scene, mail, received, scene
 
 SEALED = (
     "Ticket #1 cannot be opened: its record was changed, or was sealed with a key that is not in"
@@ -87,3 +87,27 @@ async def test_whom_it_is_hidden_from_learns_nothing(any_store: Store) -> None:
         assert (await at.actions.act(request)).note == HIDDEN.format(1)
         assert await refusal(any_store, at.omar, 2) == HIDDEN.format(2)
     assert logs == []
+
+
+async def test_an_agent_of_a_team_counts_what_the_team_sees(any_store: Store) -> None:
+    at = await scene(any_store)
+    async with any_store.change() as change:
+        agent = await change.add_user("eva@lanewright.example", "Eva", Role.AGENT, "billing")
+        theirs = await change.add_mailbox("bills", "b@lanewright.example", "maildir", "billing")
+        await change.add_mailbox("support", "support@lanewright.example", "maildir", "support")
+        for number in range(2):
+            await change.open_ticket(theirs.id, received(mail("A bill"), f"b{number}"), 1.0)
+    await sent(at)
+    assert await access.counts(any_store, at.omar) == {"waiting": 1, "new": 2, "sent": 1}
+    assert await access.counts(any_store, at.ann) == {"waiting": 1, "new": 2, "sent": 1}
+    assert await access.counts(any_store, agent) == {"new": 2, "sent": 0}
+
+
+async def sent(at: Scene) -> None:
+    for verb in (Verb.APPROVE, Verb.SEND, Verb.DELIVER):
+        async with at.store.change() as change:
+            response = await change.live_response(at.ticket.id)
+            assert response is not None
+            await change.move_response(response, verb)
+    async with at.store.change() as change:
+        await change.move_ticket(await change.ticket(at.ticket.id), Verb.DELIVER)

@@ -151,12 +151,44 @@ async def test_a_text_that_cannot_be_sent_is_refused_and_changes_nothing(
 async def test_a_claimed_ticket_asks_before_somebody_else_acts(any_store: Store) -> None:
     at = await scene(any_store)
     await at.actions.act(await at.request(Verb.CLAIM))
-    for verb in (Verb.APPROVE, Verb.CLAIM, Verb.RELEASE):
+    asking = (Verb.APPROVE, Verb.CLAIM, Verb.RELEASE, Verb.REJECT, Verb.REGENERATE, Verb.CLOSE)
+    for verb in asking:
         outcome = await at.actions.act(await at.request(verb, at.omar))
-        assert outcome.result is Result.CONFIRM
+        assert outcome == Outcome(Result.CONFIRM, CLAIMED)
     taken = await at.request(Verb.CLAIM, at.omar, confirmed=True, key="take over")
     assert await at.actions.act(taken) == DONE
     assert (await any_store.ticket(at.ticket.id)).assignee == at.omar.id
+
+
+@pytest.mark.parametrize("verb", [Verb.REJECT, Verb.REGENERATE, Verb.CLOSE])
+async def test_a_yes_decides_about_what_a_colleague_has_claimed(store: Store, verb: Verb) -> None:
+    at = await scene(store)
+    await at.actions.act(await at.request(Verb.CLAIM))
+    assert await at.actions.act(await at.request(verb, at.omar, confirmed=True)) == DONE
+    response = await at.response()
+    assert response is not None
+    assert response.state is ResponseState.RETIRED
+
+
+@pytest.mark.parametrize("verb", [Verb.CLAIM, Verb.TAKE, Verb.ASSIGN, Verb.CLOSE])
+async def test_what_is_closed_is_nobodys_any_more(store: Store, verb: Verb) -> None:
+    at = await scene(store)
+    await at.actions.act(await at.request(Verb.CLOSE, at.omar))
+    outcome = await at.actions.act(await at.request(verb, at.omar, text="Ann"))
+    assert outcome.result is Result.REFUSED
+    assert outcome.note.startswith("Closed by Omar, ")
+    assert (await store.ticket(at.ticket.id)).assignee is None
+
+
+async def test_what_waits_for_the_customer_can_be_handed_on(store: Store) -> None:
+    """Their next mail comes to whoever has it then."""
+    at = await scene(store)
+    async with store.change() as change:
+        await change.move_ticket(await change.ticket(at.ticket.id), Verb.DELIVER)
+    assert await at.actions.act(await at.request(Verb.ASSIGN, at.omar, text="Ann")) == DONE
+    async with store.change() as change:
+        await change.receive(await change.ticket(at.ticket.id), received(mail("Re: it"), "2"))
+    assert (await store.ticket(at.ticket.id)).assignee == at.ann.id
 
 
 async def test_one_yes_answers_only_what_was_asked(any_store: Store) -> None:
@@ -318,10 +350,11 @@ async def test_a_rejected_draft_can_be_edited_and_still_says_that_it_was_rejecte
     assert standing(await any_store.view(at.ticket.id)).startswith("Draft rejected by Ann, ")
 
 
-async def test_a_claim_does_not_change_who_closed_it(any_store: Store) -> None:
+async def test_a_release_does_not_change_who_closed_it(any_store: Store) -> None:
     at = await scene(any_store)
-    await at.actions.act(await at.request(Verb.CLOSE, at.omar))
-    assert await at.actions.act(await at.request(Verb.CLAIM)) == DONE
+    await at.actions.act(await at.request(Verb.CLAIM))
+    await at.actions.act(await at.request(Verb.CLOSE, at.omar, confirmed=True))
+    assert await at.actions.act(await at.request(Verb.RELEASE)) == DONE
     assert standing(await any_store.view(at.ticket.id)).startswith("Closed by Omar, ")
 
 

@@ -129,6 +129,15 @@ async def test_regenerate_takes_what_it_should_do_differently(store: Store) -> N
     assert (await store.ticket(at.ticket.id)).instruction == "shorter, and warmer"
 
 
+async def test_a_question_keeps_what_the_next_draft_should_do(store: Store) -> None:
+    at = await scene(store)
+    await at.actions.act(await at.request(Verb.CLAIM, at.omar))
+    told = (await say(at, "1 regenerate not so long", "a")).text
+    assert told.endswith("To do it anyway:  1 regenerate not so long anyway")
+    assert (await say(at, "1 regenerate not so long anyway", "b")).cards
+    assert (await store.ticket(at.ticket.id)).instruction == "not so long"
+
+
 async def test_why_tells_the_parts_of_the_order(store: Store) -> None:
     at = await scene(store)
     told = (await say(at, "why 1")).text
@@ -139,6 +148,11 @@ async def test_why_tells_the_parts_of_the_order(store: Store) -> None:
 async def test_stats_count(store: Store) -> None:
     at = await scene(store)
     assert (await say(at, "stats")).text.startswith("1 wait for an answer, 0 are being read")
+    async with store.change() as change:
+        await change.add_mailbox("support", "support@lanewright.example", "maildir", "north")
+        sue = await change.add_user("sue@lanewright.example", "Sue", Role.AGENT, "south")
+    theirs = await Commands(store, at.actions).run(sue, "stats")
+    assert theirs.text.startswith("0 wait for an answer, 0 are being read")
 
 
 async def test_managers_are_told_which_mailbox_needs_a_sign_in(store: Store) -> None:

@@ -523,6 +523,11 @@ async def deliver(made: Scene) -> None:
     assert (await made.store.ticket(made.ticket.id)).state is TicketState.WAITING
 
 
+async def deliver_approved(made: Scene) -> None:
+    await made.actions.act(await made.request(Verb.APPROVE))
+    await deliver(made)
+
+
 async def test_commands_are_answered_on_the_page(desk: Desk) -> None:
     async with desk.page() as line:
         await line.command("help")
@@ -538,14 +543,17 @@ async def test_a_ticket_of_another_team_is_as_if_it_were_not_there(desk: Desk) -
     async with made.store.change() as change:
         await change.add_mailbox("support", "support@lanewright.example", "maildir", "north")
         sue = await change.add_user("sue@lanewright.example", "Sue", Role.AGENT, "south")
+    await deliver_approved(made)
     async with desk.page(sue) as line:
-        assert (await line.hear("queue"))["rows"] == []
+        queue = await line.hear("queue")
+        assert queue["rows"] == []
+        assert queue["counts"] == {"waiting": 0, "is_more": False, "reading": 0, "sent": 0}
         await line.socket.send_json({"type": "open", "id": made.ticket.id})
         assert "There is no ticket" in (await line.hear("note"))["text"]
         card = {"card": {"type": "Action.Execute", "title": "x", "data": forged(made)}}
         await line.press(card, "x")
         assert "There is no ticket" in (await line.hear("note"))["text"]
-    assert "claim" not in await made.verbs()
+    assert (await made.verbs()).count("claim") == 1, "by approving"
 
 
 def forged(made: Scene) -> dict[str, object]:

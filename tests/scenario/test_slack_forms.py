@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from desk.moves import Verb
 from desk.response import ResponseState
 from desk.ticket import TicketState
 from tests.doubles.slack_office import Office, happens, was_taken
@@ -149,6 +150,22 @@ async def test_another_draft_is_asked_for_in_words(office: Office) -> None:
     assert (ticket.state, ticket.instruction) == (TicketState.TRIAGED, "Shorter, please")
     assert (await office.response()).state is ResponseState.RETIRED
     await office.until("Being read and drafted")
+
+
+async def test_another_draft_of_what_a_colleague_claimed_takes_a_second_yes(
+    office: Office,
+) -> None:
+    made = office.scene
+    await made.actions.act(await made.request(Verb.CLAIM, made.omar))
+    ts = await office.show()
+    await office.ann.click(office.channel, ts, "Regenerate draft")
+    await office.opened()
+    await office.ann.submit("Shorter, please")
+    assert "A colleague has claimed this ticket" in words(office.ann.view["blocks"])
+    assert (await office.response()).state is ResponseState.DRAFT
+    assert was_taken(await office.ann.submit())
+    ticket = await office.store.ticket(made.ticket.id)
+    assert (ticket.state, ticket.instruction) == (TicketState.TRIAGED, "Shorter, please")
 
 
 async def test_after_a_rejected_draft_the_form_still_opens(office: Office) -> None:

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.answers import whole_mail
 from bot.card import Button, Card
-from bot.commands import Reply, help_text, whole_mail
+from bot.commands import Reply, help_text
 from bot.slack.draw import draw, draw_reply, draw_text
 from bot.slack.modal import (
     LONGEST,
