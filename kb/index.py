@@ -26,6 +26,7 @@ LIMIT = (
     16_384  # Milvus returns at most so many rows of one query (its quotas, maxQueryResultWindow)
 )
 MAX_BYTES = 60_000  # a VARCHAR holds at most 65,535 bytes
+_ILLEGAL_ARGUMENT = 5  # Milvus Lite's adapter/grpc/errors.py
 FIELDS = ["key", "version", "article", "title", "heading", "text"]
 
 Row = Mapping[str, Any]
@@ -70,9 +71,7 @@ class Index:
                 await self._opening
         async with self._open_lock:
             await self._drop()
-            if self._lite is not None:
-                await asyncio.to_thread(self._lite.close)
-                self._lite = None
+            await asyncio.to_thread(self._close_lite)
 
     async def add(self, batch: Sequence[Embedded]) -> None:
         """The new versions are stored before the older ones go, and searches prefer them."""
@@ -142,7 +141,7 @@ class Index:
             async with self._open_lock:
                 if self._client is client:
                     await self._drop()
-            raise _translated(error) from error
+            raise self._told(error) from error
 
     async def _opened(self) -> AsyncMilvusClient:
         async with self._open_lock:
@@ -160,7 +159,8 @@ class Index:
         """Runs in a thread: importing pymilvus takes about a second. The collection is made by the
         synchronous client, because Milvus Lite does not serve what the other one asks for that
         (AllocTimestamp is unimplemented in 3.2)."""
-        logging.getLogger("pymilvus").setLevel(logging.CRITICAL)  # its errors are ours to report
+        for name in ("pymilvus", "milvus_lite.adapter"):  # their errors are ours to report
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             from pymilvus import AsyncMilvusClient, MilvusClient
         except ImportError as error:
@@ -173,8 +173,18 @@ class Index:
             finally:
                 client.close()
         except _errors() as error:
-            raise _translated(error) from error
+            told = self._told(error)
+            self._close_lite()  # the folder may be put right meanwhile
+            raise told from error
         return AsyncMilvusClient(uri, token=self._token, timeout=self._timeout, dedicated=True)
+
+    def _told(self, error: BaseException) -> DeskError:
+        """What Milvus Lite answers is mostly about its folder."""
+        from pymilvus.exceptions import MilvusException
+
+        is_answer = isinstance(error, MilvusException) and error.code != _ILLEGAL_ARGUMENT
+        told = self._lite.told if self._lite is not None and is_answer else translated
+        return told(error)
 
     def _uri(self) -> str:
         if isinstance(self._location, str) and "://" in self._location:
@@ -182,6 +192,11 @@ class Index:
         if self._lite is None:
             self._lite = Lite(Path(self._location))
         return self._lite.uri
+
+    def _close_lite(self) -> None:
+        if self._lite is not None:
+            self._lite.close()
+            self._lite = None
 
     def _prepare(self, client: MilvusClient) -> None:
         """Make the collection if it is missing, and load it into memory."""
@@ -267,13 +282,13 @@ def _errors() -> tuple[type[BaseException], ...]:
     return MilvusException, grpc.RpcError, grpc.aio.UsageError, TimeoutError
 
 
-def _translated(error: BaseException) -> DeskError:
+def translated(error: BaseException) -> DeskError:
     """What to do about an error; without the library's own text, which may quote articles."""
     import grpc
 
     code = error.code() if isinstance(error, grpc.RpcError) else getattr(error, "code", None)
     denied = (grpc.StatusCode.UNAUTHENTICATED, grpc.StatusCode.PERMISSION_DENIED)
-    if code in denied or "auth" in str(error).lower():
+    if code in denied or "auth check fail" in str(error):
         return Misconfigured("Milvus refuses the token: correct it in the settings.")
     if getattr(error, "is_input_error", False):
         return Permanent(f"Milvus refuses the request (code {code}).")

@@ -14,11 +14,12 @@ from desk.classification import Category, Classification, L, Label, Sentiment
 from desk.email import Kind, ParsedEmail
 from desk.errors import DeskError
 from desk.failpoints import failpoint
+from desk.faults import caught, kind, trace
 from desk.handing_on import hand_on
 from desk.ids import EmailId, TicketId
 from desk.moves import Verb
 from desk.ports import Queue
-from desk.response import Draft, Envelope, Passage
+from desk.response import Draft, Envelope, Finding, Passage, Severity
 from desk.rules import job_for
 from desk.steps import Step
 from desk.store import Store
@@ -40,6 +41,13 @@ UNREADABLE = {
     Kind.CALENDAR: "this is an invitation: answer it in a mail program",
     Kind.ENCRYPTED: "only a mail program can open this mail",
 }
+
+
+UNASKED = Finding(
+    "knowledge base",
+    Severity.WARNING,
+    "The knowledge base could not be asked: regenerate this when it can, for an answer from it.",
+)
 
 
 class Search(Protocol):
@@ -81,15 +89,19 @@ class Drafter:
         if reason := left_to_a_person(parsed, known, instruction):
             return Draft("", needs_human=True, reason=reason)
         question, names = await self._question(parsed, known, signature, instruction)
-        written = await self.ladder.write(question)
+        passages = await self._passages(f"{question.subject}\n\n{question.text}")
+        written = await self.ladder.write(replace(question, passages=tuple(passages or ())))
+        missing = () if passages is not None else (UNASKED,)
+        reason, _ = restore(written.reason, names)
         if not written.text:
-            return written
+            reasons = (reason, *(one.reason for one in missing))
+            return replace(written, reason=" ".join(reasons).strip())
         # a placeholder that the writer invented stays in the text, and the checks block it
         text, _ = restore(written.text, names)
-        reason, _ = restore(written.reason, names)
         to, _ = reply_recipients(parsed, self.own)
         findings, score = self.review(text, written.citations, parsed, to)
-        return replace(written, text=text, reason=reason, findings=findings, score=score)
+        found = (*missing, *findings)
+        return replace(written, text=text, reason=reason, findings=found, score=score)
 
     async def _question(
         self,
@@ -111,7 +123,6 @@ class Drafter:
         # hidden whatever it is: names like Mark and Rose are words, too, and not found alone
         given = first_name(parsed.sender.name)
         customer = substitute(given, [Found("PERSON", 0, len(given), 1.0)], asked.names)
-        passages = await self._passages(f"{subject.text}\n\n{text.text}")
         question = Question(
             subject=subject.text,
             text=text.text,
@@ -121,17 +132,20 @@ class Drafter:
             customer=customer.text,
             instruction=asked.text,
             signature=signature,
-            passages=tuple(passages),
         )
         return question, customer.names
 
-    async def _passages(self, question: str) -> list[Passage]:
-        """A knowledge base that is away or refuses makes a weaker draft, not a lost mail."""
-        try:
-            return await self.search(question, self.passages)
-        except DeskError as error:
-            log.warning("drafted without passages", error=type(error).__name__)
-            return []
+    async def _passages(self, question: str) -> list[Passage] | None:
+        """None of a knowledge base that is away or refuses: that makes a weaker draft, not a lost
+        mail."""
+        found = await caught(self.search(question, self.passages))
+        if not isinstance(found, Exception):
+            return found
+        if isinstance(found, DeskError):
+            log.warning("drafted without passages", error=str(found))
+        else:
+            log.error("drafted without passages", error=kind(found), at=trace(found))
+        return None
 
 
 @dataclass(frozen=True, slots=True)

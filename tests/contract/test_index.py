@@ -19,10 +19,10 @@ import pytest
 from desk.errors import Misconfigured, Permanent, Transient
 from desk.response import Passage
 from kb.articles import Article, article, split
-from kb.exact import ExactIndex
 from kb.index import Index
 from kb.search import Embedded, PassageIndex, Search
 from tests.doubles.embedder import TrigramEmbedder
+from tests.doubles.exact_index import ExactIndex
 from tests.services import free_port
 
 EMBEDDER = TrigramEmbedder()

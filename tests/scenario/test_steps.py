@@ -23,10 +23,11 @@ from desk.errors import (
 )
 from desk.ids import EmailId, MailboxId
 from desk.moves import Verb
-from desk.response import Passage, ResponseState
+from desk.response import Draft, Passage, ResponseState
 from desk.steps import Failure, Step
 from desk.store import Store
 from desk.ticket import TicketState
+from inference.ladder import Question
 from inference.redact import Redacted
 from mail.compose import reply_subject
 from mail.parse import parse
@@ -34,7 +35,7 @@ from mail.provider import Page
 from tests.doubles.desk import FastClock, ListQueue, job, review
 from tests.doubles.house import Echo, House, NameRedactor, made_house, nothing
 from tests.doubles.mailbox import ScriptedMailbox, parse_here, raw_mail
-from workers.drafting import Drafter, envelope
+from workers.drafting import UNASKED, Drafter, envelope
 from workers.intake import Intake
 from workers.queue import RedisQueue
 from workers.sending import Sending
@@ -119,15 +120,35 @@ async def test_who_signs_is_hidden_where_the_mail_names_them() -> None:
     assert asked.asked[0].text == "Ask <PERSON_1>."
 
 
-@pytest.mark.parametrize("error", [Transient("It is away."), Misconfigured("A wrong token.")])
-async def test_a_knowledge_base_that_fails_does_not_cost_the_draft(error: DeskError) -> None:
+@pytest.mark.parametrize(
+    "error", [Transient("It is away."), Misconfigured("A wrong token."), ValueError("secret")]
+)
+async def test_a_knowledge_base_that_fails_does_not_cost_the_draft(error: Exception) -> None:
     async def search(question: str, k: int = 4) -> list[Passage]:
         raise error
 
     drafter = Drafter(search, NameRedactor(), Echo([]), review, ["support@lanewright.example"])
-    draft = await drafter.draft(parse(FIRST), None)
+    with capture_logs() as logs:
+        draft = await drafter.draft(parse(FIRST), None)
     assert draft is not None
     assert draft.text
+    assert draft.findings[0] == UNASKED
+    said = str(error) if isinstance(error, DeskError) else "ValueError"
+    assert [log["error"] for log in logs] == [said]
+
+
+async def test_who_gets_no_draft_hears_that_the_knowledge_base_was_not_asked() -> None:
+    async def search(question: str, k: int = 4) -> list[Passage]:
+        raise Transient("It is away.")
+
+    class Speechless(Echo):
+        async def write(self, question: Question) -> Draft:
+            return Draft("", needs_human=True, reason="Ask <PERSON_1>.")
+
+    drafter = Drafter(search, NameRedactor(), Speechless([]), review, [])
+    draft = await drafter.draft(parse(FIRST), None)
+    assert draft is not None
+    assert draft.reason == f"Ask Priya. {UNASKED.reason}"
 
 
 def test_what_is_approved_names_who_gets_it_and_under_which_subject() -> None:
