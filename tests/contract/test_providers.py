@@ -229,7 +229,7 @@ async def test_wait_tells_new_mail_at_once(mailbox: Mailbox) -> None:
     started = time.monotonic()
     mailbox.deliver(mail(2))
     assert await waiting
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 5, "at once, and not when the wait ends"
     assert numbers([*(await mailbox.provider.fetch(page.checkpoint)).arrivals]) == [2]
     assert not all([await mailbox.provider.wait(0.2) for _ in range(8)])  # told once is enough
 
@@ -240,7 +240,7 @@ async def test_mail_that_comes_between_fetch_and_wait_is_told(mailbox: Mailbox) 
         mailbox.deliver(mail(number))
         started = time.monotonic()
         assert await mailbox.provider.wait(10)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 5
         page = await mailbox.provider.fetch(page.checkpoint)
         assert numbers([*page.arrivals]) == [number]
 
@@ -251,7 +251,7 @@ async def test_wait_without_mail_ends_in_time(mailbox: Mailbox) -> None:
         page = await mailbox.provider.fetch(page.checkpoint)
     started = time.monotonic()
     assert not await mailbox.provider.wait(0.5)
-    assert 0.4 < time.monotonic() - started < 2
+    assert 0.4 < time.monotonic() - started < 5
 
 
 async def test_sent_mail_is_found_by_its_message_id_and_no_other(mailbox: Mailbox) -> None:

@@ -60,6 +60,20 @@ class OAuthServer:
 
     def __post_init__(self) -> None:
         self._numbers = count(1)
+        self._came, self._free = asyncio.Event(), asyncio.Event()
+        self._free.set()
+
+    def hold(self) -> None:
+        """Answer nobody who asks for a token, until ``release``."""
+        self._came.clear()
+        self._free.clear()
+
+    def release(self) -> None:
+        self._free.set()
+
+    async def until_asked(self) -> None:
+        """Somebody has asked for a token since ``hold``."""
+        await self._came.wait()
 
     @property
     def client(self) -> Client:
@@ -88,6 +102,8 @@ class OAuthServer:
         self.requests.append(form)
         self.running += 1
         self.peak = max(self.peak, self.running)
+        self._came.set()
+        await self._free.wait()
         await asyncio.sleep(self.delay)
         self.running -= 1
         if self.stumbles:

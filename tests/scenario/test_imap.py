@@ -16,6 +16,11 @@ from tests.doubles.imap_box import mail, numbers, provider, read_all
 from tests.doubles.imapd import imapd
 
 
+def usual_pulse() -> float:
+    """Seconds after which the server would be asked for a sign of life: at once is much sooner."""
+    return ImapAccount("host", 993, "alice").pulse
+
+
 async def test_a_server_killed_while_we_wait_is_noticed_at_once_and_used_when_it_is_back() -> None:
     with dovecot() as server:
         async with provider(server) as box:
@@ -28,7 +33,7 @@ async def test_a_server_killed_while_we_wait_is_noticed_at_once_and_used_when_it
             server.kill()
             with pytest.raises(Transient):
                 await waiting
-            assert time.monotonic() - started < 1
+            assert time.monotonic() - started < usual_pulse() / 3
             with pytest.raises(Transient):
                 await box.fetch(page.checkpoint)
             server.start()
@@ -45,7 +50,7 @@ async def test_a_server_that_says_goodbye_while_we_wait_is_noticed_at_once(end: 
             await box.fetch("")
             await box.wait(0)
             with pytest.raises(Transient):
-                await asyncio.wait_for(box.wait(60), 1)
+                await asyncio.wait_for(box.wait(60), usual_pulse() / 3)
 
 
 async def test_a_connection_that_went_silent_while_we_waited_is_replaced() -> None:
@@ -55,7 +60,7 @@ async def test_a_connection_that_went_silent_while_we_waited_is_replaced() -> No
             await box.fetch("")
             await box.wait(0)
             server.mails[1] = mail(1)  # and nobody tells us
-            assert await asyncio.wait_for(box.wait(0.2), 3)
+            assert await asyncio.wait_for(box.wait(0.2), usual_pulse() / 3)
         assert server.sessions == 3
 
 
@@ -145,7 +150,7 @@ async def test_a_server_that_falls_silent_while_we_listen_is_noticed_within_a_mi
             server.deliver(mail(1))  # and nobody tells us
             started = time.monotonic()
             assert await waiting  # on a new connection
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 10
             async with provider(server) as another:
                 assert numbers(await another.fetch(page.checkpoint)) == [1]
 

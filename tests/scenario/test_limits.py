@@ -23,11 +23,11 @@ async def limits(real_redis: RealRedis) -> AsyncIterator[RedisLimits]:
 
 
 async def test_a_bucket_gives_its_burst_and_then_its_rate(limits: RedisLimits) -> None:
-    assert [await limits.take("a", 2, 10, 5) for _ in range(2)] == [0, 0]
-    wait = await limits.take("a", 2, 10, 5)
-    assert 0.05 < wait <= 0.1, "one unit is left, another takes a tenth of a second"
+    assert [await limits.take("a", 2, 2, 5) for _ in range(2)] == [0, 0]
+    wait = await limits.take("a", 2, 2, 5)
+    assert 0.05 < wait <= 0.5, "one unit is left, another takes half a second"
     await asyncio.sleep(wait)
-    assert await limits.take("a", 2, 10, 5) == 0
+    assert await limits.take("a", 2, 2, 5) == 0
 
 
 async def test_a_refusal_takes_nothing(limits: RedisLimits) -> None:
@@ -39,7 +39,7 @@ async def test_a_refusal_takes_nothing(limits: RedisLimits) -> None:
 
 async def test_what_costs_more_than_a_full_bucket_leaves_a_debt(limits: RedisLimits) -> None:
     assert await limits.take("a", 30, 10, 5) == 0
-    assert 2.4 < await limits.take("a", 1, 10, 5) <= 2.6
+    assert 1 < await limits.take("a", 1, 10, 5) <= 2.6, "without it, a tenth"
 
 
 async def test_all_processes_together_take_no_more_than_the_rate(real_redis: RealRedis) -> None:
@@ -51,9 +51,9 @@ async def test_all_processes_together_take_no_more_than_the_rate(real_redis: Rea
                 await asyncio.sleep(0.001)
         return taken
 
-    end = time.monotonic() + 0.5
-    taken = sum(await asyncio.gather(*(taker(end) for _ in range(3))))
-    assert 45 <= taken <= 65
+    start = time.monotonic()
+    taken = sum(await asyncio.gather(*(taker(start + 0.5) for _ in range(3))))
+    assert 10 < taken <= 10 + 100 * (time.monotonic() - start)
 
 
 async def test_buckets_and_places_do_not_mix(limits: RedisLimits) -> None:
@@ -78,7 +78,7 @@ async def test_no_more_hold_a_place_than_there_are(real_redis: RealRedis) -> Non
     async with RedisLimits(real_redis.url) as one, RedisLimits(real_redis.url) as two:
         start = time.monotonic()
         await asyncio.gather(*(hold(limits) for limits in (one, two) for _ in range(9)))
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 5, "without the bell each would look again after five"
     assert (done, most) == (18, 3)
 
 
@@ -92,14 +92,14 @@ async def test_a_place_given_back_is_taken_at_once(limits: RedisLimits) -> None:
         await asyncio.sleep(0.1)
         assert not waiting.done()
         start = time.monotonic()
-    assert await waiting - start < 1, "without the bell it would look again after five"
+    assert await waiting - start < 4, "without the bell it would look again after five"
 
 
 async def test_the_place_of_the_dead_ends_with_its_time(limits: RedisLimits) -> None:
     await limits.run("enter", "tgi", 1, 200, "of a worker that was killed")
     start = time.monotonic()
     async with limits.slot("tgi", 1, 30):
-        assert 0.15 < time.monotonic() - start < 0.4
+        assert 0.15 < time.monotonic() - start < 4, "it looks again when that ends, not after five"
 
 
 async def test_who_gives_up_waiting_holds_nothing(limits: RedisLimits) -> None:
@@ -112,7 +112,7 @@ async def test_who_gives_up_waiting_holds_nothing(limits: RedisLimits) -> None:
         await asyncio.sleep(0.05)
         waiting.cancel()
         await asyncio.wait([waiting])
-    async with asyncio.timeout(1), limits.slot("tgi", 1, 30):
+    async with asyncio.timeout(4), limits.slot("tgi", 1, 30):
         pass
 
 
@@ -129,7 +129,7 @@ async def test_what_ends_inside_of_a_place_keeps_its_error(limits: RedisLimits) 
     with pytest.raises(Transient, match="the server"):
         async with limits.slot("a", 1, 30):
             raise Transient("the server is busy")
-    async with asyncio.timeout(1), limits.slot("a", 1, 30):
+    async with asyncio.timeout(4), limits.slot("a", 1, 30):
         pass
 
 
@@ -144,7 +144,7 @@ async def test_a_writer_is_asked_by_so_many_at_once(limits: RedisLimits) -> None
     await asyncio.sleep(0.1)
     assert not any(task.done() for task in asking)
     writers[0].go.set()
-    await asyncio.wait_for(asking[2], 1)
+    await asyncio.wait_for(asking[2], 4)
     writers[1].go.set()
     assert [draft.text for draft in await asyncio.gather(*asking)] == ["by tgi"] * 3
 

@@ -145,14 +145,20 @@ class Doors:
     def __init__(self, fetch: Callable[[], None]) -> None:
         self.opened = 0
         self.closed = 0
+        self.waits = asyncio.Event()
+        self.has_news = asyncio.Event()
         self._fetch = fetch
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Provider]:
         self.opened += 1
-        fails = self._fetch
+        fails, waits, has_news = self._fetch, self.waits, self.has_news
 
         class Mailbox(ScriptedMailbox):
+            async def wait(self, seconds: float) -> bool:
+                waits.set()
+                return await has_news.wait()
+
             async def find_sent(self, message_id: str) -> bool:
                 fails()
                 return False
@@ -169,12 +175,13 @@ async def test_a_provider_is_closed_when_the_last_who_uses_it_is_done() -> None:
 
     doors = Doors(refuse)
     async with ReopeningMailbox(doors.open, is_read_anew=True) as mailbox:
-        waiting = asyncio.create_task(mailbox.wait(0.2))
-        await asyncio.sleep(0.05)
+        waiting = asyncio.create_task(mailbox.wait(60))
+        await doors.waits.wait()
         for _ in range(2):
             with pytest.raises(Misconfigured):
                 await mailbox.find_sent("<1@x>")
         assert (doors.opened, doors.closed) == (2, 1)  # the first is still waited on
+        doors.has_news.set()
         await waiting
         assert (doors.opened, doors.closed) == (2, 2)
         await mailbox.fetch("")

@@ -98,10 +98,11 @@ async def test_while_another_renews_a_token_that_is_still_good_is_used(
     old = await one.source()
     assert await two.source() == old
     clock.forward(seconds=3600 - 60)
-    server.delay = 0.5
+    server.hold()
     renewing = asyncio.create_task(one.source())
-    await asyncio.sleep(0.2)
+    await server.until_asked()
     assert await two.source() == old
+    server.release()
     assert await renewing != old
 
 
@@ -149,14 +150,23 @@ async def test_a_renewal_goes_on_when_whoever_asked_is_cancelled(
     store: Store, server: OAuthServer, http: Http
 ) -> None:
     [worker] = await workers(store, server, http, 1)
-    server.delay = 0.3
+    server.hold()
     asking = asyncio.create_task(worker.source())
-    await asyncio.sleep(0.1)
+    await server.until_asked()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
-    await worker.source.close()
+    await closed(worker, server)
     assert server.live[(await stored(worker)).refresh]
+
+
+async def closed(worker: Worker, server: OAuthServer) -> None:
+    """The process ends while the service has not answered yet."""
+    closing = asyncio.create_task(worker.source.close())
+    await asyncio.sleep(0.02)
+    assert not closing.done()
+    server.release()
+    await closing
 
 
 async def test_a_process_that_ends_waits_for_every_renewal_that_goes_on(
@@ -166,14 +176,14 @@ async def test_a_process_that_ends_waits_for_every_renewal_that_goes_on(
     [worker] = await workers(store, server, http, 1)
     old = await worker.source()
     clock.forward(seconds=3600 - 60)
-    server.delay = 0.4
+    server.hold()
     asking = asyncio.create_task(worker.source())
-    await asyncio.sleep(0.1)
+    await server.until_asked()
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert await worker.source() == old
-    await worker.source.close()
+    await closed(worker, server)
     fresh = await stored(worker)
     assert fresh.access != old
     assert server.live[fresh.refresh]
@@ -184,10 +194,11 @@ async def test_somebody_who_tried_the_old_refresh_token_ends_no_sign_in_that_was
 ) -> None:
     """Our lease had ended: another asked with the token that our renewal had used up."""
     [worker] = await workers(store, server, http, 1)
-    server.delay = 0.3
+    server.hold()
     renewing = asyncio.create_task(worker.source())
-    await asyncio.sleep(0.1)
+    await server.until_asked()
     assert await worker.tokens.save(replace(await stored(worker), is_ended=True))
+    server.release()
     assert await renewing == server.access[-1]
     kept = await stored(worker)
     assert (kept.is_ended, server.live[kept.refresh]) == (False, True)

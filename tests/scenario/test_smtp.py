@@ -26,8 +26,7 @@ def sender(server: Smtpd, tls: Tls = "none", **settings: object) -> SmtpSender:
         "127.0.0.1",
         server.port,
         tls=tls,
-        timeout=3,
-        body_timeout=0.5,
+        timeout=10,
         **settings,  # type: ignore[arg-type]
     )
 
@@ -125,7 +124,9 @@ async def test_silence_after_the_body_is_ambiguous_because_the_mail_may_have_lef
     async with smtpd() as server:
         server.dot = end
         with pytest.raises(Ambiguous, match="before sending again"):
-            await sender(server).send(MIME, "us@example.org", [ANN])
+            await sender(server, body_timeout=0.5 if end == "stall" else 10).send(
+                MIME, "us@example.org", [ANN]
+            )
         assert len(server.taken) == 1
 
 

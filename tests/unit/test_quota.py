@@ -180,7 +180,7 @@ async def test_many_calls_that_read_do_not_keep_a_mail_from_being_sent() -> None
     started = time.monotonic()
     for _ in range(2):
         await quota.call(100, done, is_sending=True)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10, "else they would never get there"
     for reader in readers:
         reader.cancel()
 
@@ -203,14 +203,18 @@ async def test_without_redis_each_process_keeps_the_pace_by_itself() -> None:
     assert [await limits.take("box", 5, 10, 10) for _ in range(2)] == [0, 0]
     assert 0.4 < await limits.take("box", 5, 10, 10) <= 0.5
     assert await limits.take("other", 5, 10, 10) == 0
-    started = time.monotonic()
+    now = most = 0
 
     async def hold() -> None:
+        nonlocal now, most
         async with limits.slot("box", 2, 60):
-            await asyncio.sleep(0.1)
+            now += 1
+            most = max(most, now)
+            await asyncio.sleep(0)
+            now -= 1
 
     await asyncio.gather(*(hold() for _ in range(4)))
-    assert 0.2 <= time.monotonic() - started < 1
+    assert most == 2
 
 
 async def test_the_paces_stay_below_what_the_providers_allow() -> None:
