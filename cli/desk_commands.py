@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from cli import mailbox_commands, parts
+from cli import knowledge, mailbox_commands, parts
 from cli.output import Record
 from cli.records import first_user, opened_store
 from desk import access
@@ -172,9 +172,8 @@ async def _encoder(settings: Settings) -> str:
 
 
 async def _knowledge(settings: Settings) -> str:
-    encoder = await parts.opened_encoder(settings)
-    async with parts.opened_knowledge(settings, encoder) as knowledge:
-        return f"{len(await knowledge.index.articles())} articles"
+    async with opened_store(settings) as store, knowledge.opened(settings) as opened:
+        return await knowledge.counted(store, opened)
 
 
 async def _privacy(settings: Settings) -> str:

@@ -7,13 +7,18 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict
 from pathlib import Path
 
+import structlog
+
 from cli import output, parts
 from cli.output import Record
 from cli.parts import Knowledge
-from cli.records import make_folder, opened_store
-from desk.errors import Misconfigured, Permanent
+from cli.records import SAMPLES, make_folder, opened_store
+from desk.errors import DeskError, Misconfigured, Permanent
 from desk.settings import Settings
+from desk.store import Store
 from kb.evaluate import Row, evaluate
+
+log = structlog.get_logger()
 
 
 @asynccontextmanager
@@ -22,6 +27,26 @@ async def opened(settings: Settings) -> AsyncIterator[Knowledge]:
     encoder = await parts.opened_encoder(settings)
     async with parts.opened_knowledge(settings, encoder) as knowledge:
         yield knowledge
+
+
+async def add_samples(store: Store, knowledge: Knowledge) -> None:
+    """A knowledge base in trouble makes weaker drafts, and they say so."""
+    try:
+        await parts.add_articles(store, knowledge, SAMPLES / "articles")
+    except DeskError as error:
+        log.warning("sample articles not added", error=str(error))
+
+
+async def counted(store: Store, knowledge: Knowledge) -> str:
+    """How many articles there are. Raises Misconfigured when some that were added are not."""
+    there = {entry.name for entry in await knowledge.index.articles()}
+    noted = await store.article_hashes()
+    if missing := sorted(noted.keys() - there):
+        raise Misconfigured(
+            f"{len(missing)} of the {len(noted)} articles that were added are not in the knowledge "
+            f"base, {missing[0]} for example: add them again (kb add)."
+        )
+    return f"{len(there)} articles"
 
 
 async def add(settings: Settings, paths: list[Path]) -> Record:

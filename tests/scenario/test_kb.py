@@ -18,7 +18,9 @@ from pathlib import Path
 
 import pytest
 from pymilvus.exceptions import MilvusException
+from structlog.testing import capture_logs
 
+from cli.knowledge import add_samples, counted
 from cli.parts import BATCH, Knowledge, add_articles
 from desk.child import ROOT
 from desk.errors import DeskError, Misconfigured, Transient
@@ -170,6 +172,30 @@ async def test_records_that_do_not_know_an_article_add_it_once(
         assert await add_articles(store, knowledge, tmp_path / "a.md") == 0
         # or it would be embedded in vain with every start
         assert await store.article_hashes() == {one.name: one.sha256 for one in load(tmp_path)}
+
+
+async def test_what_was_added_and_is_no_longer_there_is_missed(
+    tmp_path: Path, store: Store
+) -> None:
+    (tmp_path / "a.md").write_text("# Refunds\n\nFive days.")
+    (tmp_path / "b.md").write_text("# Scanner\n\nHold the button.")
+    embedder = TrigramEmbedder()
+    async with Index(tmp_path / "kb.db", dimension=embedder.dimension) as index:
+        knowledge = Knowledge(index, Search(index, embedder))
+        await add_articles(store, knowledge, tmp_path)
+        assert await counted(store, knowledge) == "2 articles"
+        await index.remove("b.md")
+        with pytest.raises(Misconfigured, match=r"1 of the 2 .* b\.md for example: add them again"):
+            await counted(store, knowledge)
+
+
+async def test_samples_that_cannot_be_added_hold_up_nothing(folder: Path, store: Store) -> None:
+    async with opened(folder) as (index, _):
+        await index.articles()
+        async with opened(folder) as (second, search):
+            with capture_logs() as logs:
+                await add_samples(store, Knowledge(second, search))
+    assert "open in another process" in logs[0]["error"]
 
 
 @asynccontextmanager
