@@ -14,6 +14,15 @@ from desk.places import Network
 log = structlog.get_logger()
 
 
+class Channel(Protocol):
+    """Where managers are told."""
+
+    @property
+    def network(self) -> Network: ...
+    @property
+    def channel(self) -> str: ...
+
+
 class Gone(Permanent):
     """The message that should be updated no longer exists; it is posted anew."""
 

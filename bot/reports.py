@@ -7,12 +7,11 @@ import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Protocol
 
 import structlog
 
 from bot.card import Button, Card, Look, Tone
-from bot.chat import Chat, looked_for
+from bot.chat import Channel, Chat, looked_for
 from bot.dead import line
 from bot.ticket_card import ticket_card
 from desk import burial
@@ -29,13 +28,6 @@ from desk.ticket_view import TicketView
 log = structlog.get_logger()
 
 OPEN = "open"
-
-
-class Channel(Protocol):
-    @property
-    def network(self) -> Network: ...
-    @property
-    def channel(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)

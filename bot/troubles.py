@@ -9,6 +9,7 @@ from typing import Protocol
 
 import structlog
 
+from bot.chat import Channel
 from bot.words import clean, clip
 from desk import troubles
 from desk.email import Mailbox
@@ -27,13 +28,6 @@ class Teller(Protocol):
     async def tell(
         self, channel: str, text: str, thread: str = "", *, is_broadcast: bool = False
     ) -> None: ...
-
-
-class Channel(Protocol):
-    @property
-    def network(self) -> Network: ...
-    @property
-    def channel(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)

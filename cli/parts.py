@@ -11,7 +11,6 @@ from pathlib import Path
 import structlog
 
 from cli.records import mailbox_settings, make_folder
-from desk import burial
 from desk.action import Review
 from desk.email import Address, ParsedEmail
 from desk.errors import DeskError, Misconfigured
@@ -21,7 +20,7 @@ from desk.ports import Limits, Queue, SystemClock
 from desk.response import Citation, Finding
 from desk.rules import Job, Rule, read_rules
 from desk.settings import Settings, WriterSettings
-from desk.steps import Failure, Step
+from desk.steps import Step
 from desk.store import Store
 from inference.checks import check
 from inference.classify import HeadsClassifier
@@ -197,21 +196,6 @@ def drafter(
         own=[one for given in mailbox_settings(settings) for one in given.addresses],
         passages=settings.kb.passages,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Grave:
-    """Dead letters go to the database."""
-
-    store: Store
-
-    async def remember(self, step: Step, id: int, failure: Failure) -> None:
-        async with self.store.change() as change:
-            await burial.remember(change, step, id, failure)
-
-    async def bury(self, step: Step, id: int, failure: Failure, tries: int) -> None:
-        async with self.store.change() as change:
-            await burial.bury(change, step, id, failure, tries)
 
 
 async def listen(provider: Provider, mailbox: MailboxId, queue: Queue) -> None:

@@ -18,6 +18,7 @@ from cli.logs import configure_logs
 from cli.mailboxes import Opening, opened_mailboxes, servers_of
 from cli.records import SAMPLES, first_user, opened_store, register_mailboxes
 from desk import failpoints
+from desk.burial import Grave
 from desk.email import Mailbox
 from desk.ids import MailboxId
 from desk.mailbox_settings import MailboxSettings
@@ -62,7 +63,7 @@ class Desk:
     trials: Trials = field(default_factory=Trials)
 
     def runner(self, services: Mapping[Step, Service]) -> Runner:
-        return Runner(self.queue, services, parts.Grave(self.store), trials=self.trials)
+        return Runner(self.queue, services, Grave(self.store), trials=self.trials)
 
     def service(
         self,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from desk.change import Change
 from desk.ids import DeadLetterId, TicketId
 from desk.moves import TICKET_MOVES, Verb
 from desk.steps import Attempt, Failure, Step
+from desk.store import Store
 from desk.tables.jobs import attempts, dead_letters
 from desk.tables.responses import responses
 from desk.tables.sla import escalations
@@ -136,3 +138,18 @@ async def record_reported(change: Change, id: DeadLetterId, places: int) -> None
         update(dead_letters).where(dead_letters.c.id == id).values(reported_at=change.now)
     )
     change.audit(Step.REPORT, f"dead_letter:{id}", None, {"places": places})
+
+
+@dataclass(frozen=True, slots=True)
+class Grave:
+    """Where workers leave what failed: in the records."""
+
+    store: Store
+
+    async def remember(self, step: Step, id: int, failure: Failure) -> None:
+        async with self.store.change() as change:
+            await remember(change, step, id, failure)
+
+    async def bury(self, step: Step, id: int, failure: Failure, tries: int) -> None:
+        async with self.store.change() as change:
+            await bury(change, step, id, failure, tries)

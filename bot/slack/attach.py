@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from bot.payload import Payload, part, text_at
 from bot.slack.post import translated
-from bot.slack.read_action import Payload, part, text_at
 from desk import access
 from desk.action import ActionRequest, Result, Seen
 from desk.actions import Actions

@@ -18,6 +18,7 @@ from aiohttp import web
 from bot.board import Board
 from bot.commands import Commands
 from bot.identity import Identity
+from bot.payload import Payload
 from bot.slack.attach import Attaching
 from bot.slack.follow import Follow
 from bot.slack.forms import PATIENCE, Forms
@@ -25,7 +26,6 @@ from bot.slack.listeners import Ack, Listeners
 from bot.slack.modal import INSTRUCTION, REPLY
 from bot.slack.people import People
 from bot.slack.post import SlackChat, pause, translated
-from bot.slack.read_action import Payload
 from bot.slack.text import COMMAND
 from bot.slack.thread import Threads
 from desk.actions import Actions

@@ -8,6 +8,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from bot.payload import text_at
 from bot.slack.follow import Follow
 from bot.slack.modal import (
     LONGEST,
@@ -27,7 +28,7 @@ from bot.slack.modal import (
 )
 from bot.slack.people import People
 from bot.slack.post import translated
-from bot.slack.read_action import Click, Submission, read_values, text_at
+from bot.slack.read_action import Click, Submission, read_values
 from desk import access
 from desk.action import ActionRequest, Outcome, Result, Seen
 from desk.actions import Actions

@@ -16,6 +16,7 @@ import structlog
 from bot.commands import Commands
 from bot.messages import NOT_REACHED, card_at
 from bot.once import AT_ONCE, Once
+from bot.payload import Payload, text_at
 from bot.slack.attach import Attaching, read_shared
 from bot.slack.draw import Message, draw, draw_question, draw_reply, draw_text
 from bot.slack.follow import Follow
@@ -29,12 +30,10 @@ from bot.slack.read_action import (
     Carried,
     Click,
     Line,
-    Payload,
     read_click,
     read_line,
     read_mention,
     read_submission,
-    text_at,
 )
 from bot.ticket_card import ticket_card
 from desk import access

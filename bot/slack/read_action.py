@@ -9,13 +9,11 @@ import html
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+from bot.payload import Payload, part, text_at
 from desk.action import Seen
 from desk.ids import ResponseId, TicketId
 from desk.moves import Verb
-
-Payload = Mapping[str, Any]
 
 CARRIED = re.compile(
     r"(?P<verb>[a-z_]{1,20}):(?P<ticket>\d{1,12})"
@@ -98,22 +96,6 @@ class Submission:
     view_id: str
     metadata: str
     values: Mapping[str, str]
-
-
-def text_at(payload: object, *path: str) -> str:
-    """The string at a path of keys; empty when it is not there.
-
-    >>> text_at({"user": {"id": "U1"}}, "user", "id"), text_at({"user": []}, "user", "id")
-    ('U1', '')
-    """
-    for name in path:
-        payload = payload.get(name) if isinstance(payload, Mapping) else None
-    return payload if isinstance(payload, str) else ""
-
-
-def part(payload: object, name: str) -> Payload:
-    found = payload.get(name) if isinstance(payload, Mapping) else None
-    return found if isinstance(found, Mapping) else {}
 
 
 def read_asker(body: Payload) -> Asker:

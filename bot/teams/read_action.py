@@ -15,8 +15,9 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import unquote
 
+from bot.payload import Payload, part, text_at
+
 Json = dict[str, Any]
-Payload = Mapping[str, Any]
 
 CARD_ACTION = "adaptiveCard/action"
 THREAD = ";messageid="
@@ -136,15 +137,3 @@ def root(channel: str) -> str:
     ('19:ab@thread.tacv2', 'a:1')
     """
     return channel.partition(THREAD)[0]
-
-
-def text_at(payload: object, *path: str) -> str:
-    """The string at a path of keys; empty when it is not there."""
-    for name in path:
-        payload = payload.get(name) if isinstance(payload, Mapping) else None
-    return payload if isinstance(payload, str) else ""
-
-
-def part(payload: object, name: str) -> Payload:
-    found = payload.get(name) if isinstance(payload, Mapping) else None
-    return found if isinstance(found, Mapping) else {}

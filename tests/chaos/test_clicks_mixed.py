@@ -47,6 +47,7 @@ from tests.doubles.slack_user import SlackUser, find
 from tests.doubles.smtp_fates import Fates
 from tests.doubles.smtpd import smtpd
 from tests.doubles.teams import GROUP, Connector, TeamsUser, action, card_of, served
+from tests.doubles.waiting import until_so
 from tests.scenario.conftest import door as door
 from tests.scenario.conftest import slack_emulator as slack_emulator
 from tests.scenario.test_console import button
@@ -235,13 +236,6 @@ async def bot(tmp_path: Path, real_redis: RealRedis, door: SlackDoor) -> AsyncIt
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-
-
-async def until_so(is_so: Callable[[], Any], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not await is_so():
-        assert time.monotonic() < deadline, "it does not happen"
-        await asyncio.sleep(0.05)
 
 
 @pytest.mark.slow

@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -32,6 +31,7 @@ from tests.doubles.desk import new_vault, review
 from tests.doubles.redis import RealRedis
 from tests.doubles.smtp_fates import Fates
 from tests.doubles.smtpd import Smtpd, smtpd
+from tests.doubles.waiting import until_so
 from workers.queue import RedisQueue
 
 IS_FULL = os.environ.get("MAILDESK_CHAOS") == "full"
@@ -107,13 +107,6 @@ class Scene:
             await until_so(has_hung_up)
         else:  # its lease may end before it reaches the mail server at all
             await asyncio.sleep(4)
-
-
-async def until_so(is_so: Callable[[], Awaitable[bool]]) -> None:
-    deadline = time.monotonic() + 25
-    while not await is_so():
-        assert time.monotonic() < deadline, "it does not happen"
-        await asyncio.sleep(0.05)
 
 
 @pytest_asyncio.fixture(params=["sqlite", "postgres"] if IS_FULL else ["sqlite"])

@@ -23,14 +23,15 @@ import structlog
 
 from bot.board import Board, Route
 from bot.card import Card
-from desk import burial, failpoints
+from desk import failpoints
+from desk.burial import Grave
 from desk.classification import Category, Classification, Label, Sentiment, Urgency
 from desk.errors import Transient
 from desk.failpoints import failpoint
 from desk.ids import MailboxId, TicketId
 from desk.places import Network
 from desk.response import Draft, Passage
-from desk.steps import Failure, Step
+from desk.steps import Step
 from desk.store import Store
 from desk.vault import open_vault
 from inference.ladder import Question
@@ -186,19 +187,6 @@ async def no_passages(question: str, k: int = 4) -> list[Passage]:
 
 async def nobody_looks(_: TicketId) -> None:
     """No console is open."""
-
-
-@dataclass(frozen=True)
-class Grave:
-    store: Store
-
-    async def remember(self, step: Step, id: int, failure: Failure) -> None:
-        async with self.store.change() as change:
-            await burial.remember(change, step, id, failure)
-
-    async def bury(self, step: Step, id: int, failure: Failure, tries: int) -> None:
-        async with self.store.change() as change:
-            await burial.bury(change, step, id, failure, tries)
 
 
 async def serve(post: Post, only: frozenset[Step] = frozenset(Step)) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from zoneinfo import ZoneInfo
@@ -30,9 +30,9 @@ from desk.store import Store
 from tests.doubles.desk import Scene, scene
 from tests.doubles.slack import BOT, CHANNEL, SECRET, SlackDoor
 from tests.doubles.slack_user import Answer, SlackUser, words
+from tests.doubles.waiting import WAITS, happens
 from tests.services import free_port
 
-WAITS = 30.0
 """Seconds that tests wait for what must happen, however busy the machine is."""
 
 
@@ -155,13 +155,6 @@ class Office:
         await happens(lambda: len(self.door.of("views.open")) >= count)
         await self.slack.finish()
         self.ann.opened()
-
-
-async def happens(is_so: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAITS
-    while not is_so():
-        assert time.monotonic() < deadline, "it does not happen"
-        await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

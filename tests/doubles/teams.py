@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -24,7 +24,8 @@ from desk.response import Response
 from desk.settings import TeamsSettings
 from desk.store import Store
 from tests.doubles.desk import Scene, scene
-from tests.doubles.slack_office import WAITS, BoardQueue, nobody_looks
+from tests.doubles.slack_office import BoardQueue, nobody_looks
+from tests.doubles.waiting import WAITS, happens
 from tests.services import free_port
 
 Json = dict[str, Any]
@@ -261,13 +262,6 @@ class TeamsOffice:
         found = await self.scene.response()
         assert found is not None
         return found
-
-
-async def happens(is_so: Callable[[], object]) -> None:
-    deadline = time.monotonic() + WAITS
-    while not is_so():
-        assert time.monotonic() < deadline, "it does not happen"
-        await asyncio.sleep(0.02)
 
 
 @asynccontextmanager

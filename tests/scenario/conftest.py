@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mail.outlook import OutlookProvider
 from tests.doubles.databases import Engines
 from tests.doubles.desk import FastClock, new_vault
 from tests.doubles.graph import Graph, graph
@@ -45,6 +46,12 @@ async def office(slow_store: SlowStore, door: SlackDoor) -> AsyncIterator[Office
 async def service() -> AsyncIterator[Graph]:
     """Outlook's, on loopback."""
     async with graph() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def provider(service: Graph) -> AsyncIterator[OutlookProvider]:
+    async with service.opened() as opened:
         yield opened
 
 

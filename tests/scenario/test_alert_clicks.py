@@ -6,8 +6,9 @@ import asyncio
 import time
 
 from tests.doubles.desk import overdue
-from tests.doubles.slack_office import WAITS, Office, was_taken
+from tests.doubles.slack_office import Office, was_taken
 from tests.doubles.slack_user import words
+from tests.doubles.waiting import WAITS
 
 
 async def alerted(office: Office) -> str:

@@ -12,32 +12,27 @@ import pytest
 from desk.errors import Conflict, Transient
 from desk.failpoints import armed
 from desk.moves import Verb
-from desk.response import Response, ResponseState
+from desk.response import ResponseState
 from mail.provider import NOWHERE, Origin, Ready, at_once
 from tests.doubles.desk import FastClock
 from tests.doubles.house import House
 from tests.doubles.mailbox import ScriptedMailbox
-from tests.scenario.test_sent_mail import current, manager_does, sending
-from tests.scenario.test_steps import FIRST
+from tests.scenario.test_sent_mail import approved, manager_does, sending
 from tests.scenario.test_steps import clock as clock
 from tests.scenario.test_steps import house as house
 from workers.fence import Fence
 from workers.sending import Sending
 
 
-async def approved(house: House) -> Response:
-    house.mailbox.arrive(FIRST)
-    await house.settle()
-    await house.act(Verb.APPROVE, "a")
-    house.clock.forward(seconds=31)
-    return await current(house)
-
-
-async def test_who_stood_still_after_the_last_look_looks_again(house: House) -> None:
+@pytest.mark.parametrize("point", ["sending.marked", "sending.looked"])
+async def test_who_stood_still_before_it_handed_over_does_not_hand_over_what_is_unknown_by_now(
+    house: House, point: str
+) -> None:
+    """Its lease ended, another worker found the reply unknown, and a manager sent it again."""
     response = await approved(house)
-    with armed("sending.looked=block@1") as points:
+    with armed(f"{point}=block@1") as points:
         frozen = asyncio.create_task(sending(house)(response.id))
-        await points["sending.looked"].reached.wait()
+        await points[point].reached.wait()
         await sending(house)(response.id)
         assert await house.state() is ResponseState.UNKNOWN
         await manager_does(house, Verb.SEND_AGAIN, "s")

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
-from cli.parts import Grave
+from desk.burial import Grave
 from desk.errors import Permanent, Refused, Transient
 from desk.ids import TicketId
 from desk.letter_office import LetterOffice

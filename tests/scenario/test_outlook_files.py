@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
@@ -18,24 +18,12 @@ from mail.compose import compose
 from mail.outlook import OutlookProvider
 from mail.outlook_files import LARGEST, PART, WHOLE, parted
 from mail.provider import Origin
-from tests.doubles.graph import Fault, Graph, graph
+from tests.doubles.graph import Fault, Graph
 from tests.doubles.graph_files import MEGABYTE
 
 CUSTOMER = "customer@example.org"
 ID = "<reply-1@contoso.example>"
 QUESTION = b"Message-ID: <1@example.org>\r\nFrom: customer@example.org\r\n\r\nHi\r\n"
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[Graph]:
-    async with graph() as opened:
-        yield opened
-
-
-@pytest.fixture
-async def provider(service: Graph) -> AsyncIterator[OutlookProvider]:
-    async with service.opened() as opened:
-        yield opened
 
 
 def file(name: str, size: int, type: str = "application/pdf") -> NewFile:

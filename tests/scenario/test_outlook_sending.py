@@ -3,14 +3,12 @@ wherever Graph lets us know."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from desk.errors import Ambiguous, Misconfigured, Permanent, Throttled, Transient
 from mail.outlook import OutlookProvider
 from mail.provider import Origin
-from tests.doubles.graph import Fault, Graph, graph
+from tests.doubles.graph import Fault, Graph
 
 CUSTOMER, COLLEAGUE = "customer@example.org", "colleague@example.org"
 BOTH = [CUSTOMER, COLLEAGUE]
@@ -24,18 +22,6 @@ REPLY = (
 QUESTION = (
     b"Message-ID: <1@example.org>\r\nFrom: customer@example.org\r\nSubject: mail 1\r\n\r\nHi\r\n"
 )
-
-
-@pytest.fixture
-async def service() -> AsyncIterator[Graph]:
-    async with graph() as opened:
-        yield opened
-
-
-@pytest.fixture
-async def provider(service: Graph) -> AsyncIterator[OutlookProvider]:
-    async with service.opened() as opened:
-        yield opened
 
 
 def drafts(service: Graph) -> int:

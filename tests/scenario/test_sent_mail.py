@@ -35,6 +35,15 @@ async def current(house: House) -> Response:
     return response
 
 
+async def approved(house: House) -> Response:
+    """Its time to be undone is over."""
+    house.mailbox.arrive(FIRST)
+    await house.settle()
+    await house.act(Verb.APPROVE, "a")
+    house.clock.forward(seconds=31)
+    return await current(house)
+
+
 async def lost(house: House, *, keeps: bool = False) -> Response:
     """Approved, handed over, and the line broke."""
     house.mailbox.arrive(FIRST)
@@ -206,11 +215,7 @@ async def test_when_the_customer_wrote_meanwhile_send_again_gives_way_to_the_new
 
 async def test_a_reply_that_did_not_leave_gives_way_to_a_new_mail(house: House) -> None:
     """The customer writes while the mail server refuses for now: it must not go out later."""
-    house.mailbox.arrive(FIRST)
-    await house.settle()
-    await house.act(Verb.APPROVE, "a")
-    house.clock.forward(seconds=31)
-    response = await current(house)
+    response = await approved(house)
     house.mailbox.failures = [Transient("450 later")]
     with armed("sending.marked=block@1") as points:
         handing = asyncio.create_task(sending(house)(response.id))
@@ -247,37 +252,10 @@ async def test_undo_and_dispatch_at_the_same_moment_have_one_winner(house: House
             break
 
 
-async def test_a_worker_that_was_held_up_does_not_hand_over_what_is_unknown_by_now(
-    house: House,
-) -> None:
-    """Its lease ended, another worker found the reply unknown, and a manager sent it again."""
-    house.mailbox.arrive(FIRST)
-    await house.settle()
-    await house.act(Verb.APPROVE, "a")
-    house.clock.forward(seconds=31)
-    response = await current(house)
-    with armed("sending.marked=block@1") as points:
-        stale = asyncio.create_task(sending(house)(response.id))
-        await points["sending.marked"].reached.wait()
-        await sending(house)(response.id)
-        assert await house.state() is ResponseState.UNKNOWN
-        await manager_does(house, Verb.SEND_AGAIN, "s")
-        await house.act(Verb.APPROVE, "again")
-        await house.leave()
-        assert len(house.mailbox.sent) == 1
-    await stale
-    assert len(house.mailbox.sent) == 1
-    assert await house.state() is ResponseState.SENT
-
-
 async def test_what_a_held_up_worker_did_hand_over_is_noted_whatever_was_thought(
     house: House,
 ) -> None:
-    house.mailbox.arrive(FIRST)
-    await house.settle()
-    await house.act(Verb.APPROVE, "a")
-    house.clock.forward(seconds=31)
-    response = await current(house)
+    response = await approved(house)
     blind = Sending(house.store, house.queue, {}, {})
     with armed("sending.handed_over=block@1") as points:
         stale = asyncio.create_task(sending(house)(response.id))
@@ -292,10 +270,7 @@ async def test_what_a_held_up_worker_did_hand_over_is_noted_whatever_was_thought
 async def test_a_database_that_does_not_answer_after_the_hand_over_does_not_make_it_unknown(
     house: House,
 ) -> None:
-    house.mailbox.arrive(FIRST)
-    await house.settle()
-    await house.act(Verb.APPROVE, "a")
-    house.clock.forward(seconds=31)
+    await approved(house)
     # passing 1 is the mark as being sent, 2 the note that it left
     with armed("change.committing=raise@2"):
         await sending(house)((await current(house)).id)

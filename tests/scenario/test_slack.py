@@ -11,8 +11,9 @@ from desk.failpoints import armed
 from desk.people import Role
 from desk.response import ResponseState
 from tests.doubles.desk import mail, received
-from tests.doubles.slack_office import Office, happens, was_taken
+from tests.doubles.slack_office import Office, was_taken
 from tests.doubles.slack_user import find, words
+from tests.doubles.waiting import happens
 
 # -- cards
 

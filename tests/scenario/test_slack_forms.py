@@ -5,8 +5,9 @@ from __future__ import annotations
 from desk.moves import Verb
 from desk.response import ResponseState
 from desk.ticket import TicketState
-from tests.doubles.slack_office import Office, happens, was_taken
+from tests.doubles.slack_office import Office, was_taken
 from tests.doubles.slack_user import words
+from tests.doubles.waiting import happens
 
 
 async def test_edit_opens_with_the_draft_and_everybody_sees_who_edits(office: Office) -> None:

@@ -12,8 +12,9 @@ from bot.slack.forms import PATIENCE as slack_patience
 from bot.teams.connect import PATIENCE as teams_patience
 from desk.response import ResponseState
 from tests.doubles.slack import SlackDoor
-from tests.doubles.slack_office import Office, SlowStore, happens, slack_office, was_taken
+from tests.doubles.slack_office import Office, SlowStore, slack_office, was_taken
 from tests.doubles.slack_user import words
+from tests.doubles.waiting import happens
 
 # -- the wire
 

@@ -175,7 +175,8 @@ async def test_a_probe_that_fails_opens_it_for_another_rest(clock: HandClock) ->
     assert first.calls == 6
 
 
-async def test_only_one_call_probes(clock: HandClock) -> None:
+async def probing(clock: HandClock) -> tuple[Slow, Ladder, asyncio.Task[Draft]]:
+    """A writer that rested, and is asked whether it is back."""
     slow = Slow("slow")
     slow.script.extend(down(5))
     ladder = Ladder([slow, Scripted("second")], clock)
@@ -186,22 +187,18 @@ async def test_only_one_call_probes(clock: HandClock) -> None:
     slow.go.clear()
     probe = asyncio.create_task(ladder.write(QUESTION))
     await asyncio.sleep(0)
+    return slow, ladder, probe
+
+
+async def test_only_one_call_probes(clock: HandClock) -> None:
+    slow, ladder, probe = await probing(clock)
     assert (await ladder.write(QUESTION)).writer == "second"
     slow.go.set()
     assert (await probe).writer == "slow"
 
 
 async def test_a_cancelled_probe_lets_another_one_through(clock: HandClock) -> None:
-    slow = Slow("slow")
-    slow.script.extend(down(5))
-    ladder = Ladder([slow, Scripted("second")], clock)
-    slow.go.set()
-    for _ in range(5):
-        await ladder.write(QUESTION)
-    clock.pass_(15)
-    slow.go.clear()
-    probe = asyncio.create_task(ladder.write(QUESTION))
-    await asyncio.sleep(0)
+    slow, ladder, probe = await probing(clock)
     probe.cancel()
     with pytest.raises(asyncio.CancelledError):
         await probe
