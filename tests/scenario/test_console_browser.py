@@ -453,6 +453,10 @@ async def test_nothing_sticks_out_at_any_width_or_colour(
         color_scheme=scheme, viewport={"width": width, "height": 800}, has_touch=width < 800
     )
     assert await page.evaluate("document.documentElement.scrollWidth") <= width
+    tops = await page.locator("#card .ac-pushButton:visible").evaluate_all(
+        "found => found.map(one => one.getBoundingClientRect().top)"
+    )
+    assert tops.count(tops[-1]) >= 3, "no button is alone below the others"
     busy = "47 waiting · 12 being drafted · 8 sent"
     await page.evaluate("text => { document.getElementById('counts').textContent = text }", busy)
     assert (await page.locator("header").bounding_box())["height"] < 60  # one line
