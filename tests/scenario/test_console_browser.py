@@ -70,6 +70,10 @@ class HeldLine:
         else:
             self._page.send(message)
 
+    def say(self, message: dict[str, object]) -> None:
+        """As the desk would."""
+        self._page.send(json.dumps(message))
+
     async def until_kept(self, messages: int) -> None:
         async with asyncio.timeout(15):
             while len(self.kept) < messages:
@@ -296,6 +300,9 @@ async def test_what_comes_late_or_between_takes_nobody_to_another_ticket(served:
     await page.mouse.up()
     await card_says(page, "The second")
     await page.locator(row(more)).wait_for()
+    counts = {"waiting": 100, "is_more": True, "reading": 0, "sent": 0}
+    line.say({"type": "queue", "rows": [], "counts": counts})
+    await page.locator("#counts", has_text="100+ waiting").wait_for()
 
 
 async def test_no_answer_takes_the_pen_out_of_the_hand(served: Served) -> None:
