@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from types import TracebackType
 
 from desk.errors import DeskError, Permanent, Transient
@@ -67,12 +68,16 @@ class ImapProvider:
 
     async def fetch(self, checkpoint: str, limit: int = 50) -> Page:
         place = Place.read(checkpoint, self._clock.now())
-        return await self._reading.use(lambda client: self._fetch_in_time(client, place, limit))
+        async with self._no_longer_than(self._account.page_seconds):
+            return await self._reading.use(lambda client: self._fetch(client, place, limit))
 
     async def wait(self, seconds: float) -> bool:
         deadline = asyncio.get_running_loop().time() + seconds
         try:
-            return await self._listening.use(lambda client: self._listen(client, deadline), seconds)
+            async with self._no_longer_than(seconds + self._account.page_seconds):
+                return await self._listening.use(
+                    lambda client: self._listen(client, deadline), seconds
+                )
         except Occupied:  # another process listens
             return False
 
@@ -87,25 +92,30 @@ class ImapProvider:
         await self._sender.send(mime, sender, recipients, ready)
         await failpoint("mail.accepted")
         try:
-            await self._reading.use(lambda client: self._sent.keep(client, mime))
+            async with self._no_longer_than(self._account.filing_seconds):
+                await self._reading.use(lambda client: self._sent.keep(client, mime))
         except DeskError as error:
             # The mail has left: a missing copy must not look like a mail to send again.
             log.warning("A sent mail could not be filed in the sent folder: %s", error)
 
     async def find_sent(self, message_id: str) -> bool:
-        return await self._reading.use(lambda client: self._sent.holds(client, message_id))
+        async with self._no_longer_than(self._account.page_seconds):
+            return await self._reading.use(lambda client: self._sent.holds(client, message_id))
+
+    @asynccontextmanager
+    async def _no_longer_than(self, seconds: float) -> AsyncIterator[None]:
+        """A server may say for ever that it is still there (Dovecot does, while its disk is not),
+        which is no silence. The time counts also while another uses the connection."""
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            host = self._account.host
+            raise Transient(
+                f"{host} did not do what it was asked in {seconds:g} seconds."
+            ) from error
 
     # Reading
-
-    async def _fetch_in_time(self, client: ImapClient, place: Place, limit: int) -> Page:
-        """A server may say for ever that it is still there (Dovecot does, while its disk is not),
-        which is no silence."""
-        try:
-            async with asyncio.timeout(self._account.page_seconds):
-                return await self._fetch(client, place, limit)
-        except TimeoutError as error:
-            seconds = f"{self._account.page_seconds:g} seconds"
-            raise Transient(f"{client.host} did not hand over a page in {seconds}.") from error
 
     async def _fetch(self, client: ImapClient, place: Place, limit: int) -> Page:
         """One page out of all folders, each from where it was left."""

@@ -30,7 +30,8 @@ class ImapAccount:
     silence: float = 60.0
     pulse: float = 30.0  # while we listen, the server is asked for a sign of life so often …
     answer: float = 20.0  # … and has so long for it: who vanished is noticed within a minute
-    page_seconds: float = 480.0  # for a page of mails, whatever the server says meanwhile
+    page_seconds: float = 480.0  # for a page of mails, whatever the server says meanwhile …
+    filing_seconds: float = 240.0  # … and for the copy of a mail that has left
     poll: float = 15.0  # where the server has no IDLE
     token: Token | None = field(default=None, repr=False)
     tls_context: ssl.SSLContext | None = field(default=None, repr=False)

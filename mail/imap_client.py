@@ -20,6 +20,7 @@ from mail.imap_wire import (
     read_fetch,
     read_items,
     read_list,
+    read_number,
     read_status,
 )
 
@@ -75,8 +76,8 @@ class ImapClient(ImapSession):
         numbers = {b"UIDVALIDITY": 0, b"UIDNEXT": 0}
         self.exists = 0
         for reply in await self.command(b"EXAMINE" if read_only else b"SELECT", folder):
-            if len(reply.code) > 1 and reply.code[0] in numbers and reply.code[1].isdigit():
-                numbers[reply.code[0]] = int(reply.code[1])
+            if len(reply.code) > 1 and reply.code[0] in numbers:
+                numbers[reply.code[0]] = read_number(reply.code[1]) or 0
         self.folder = folder
         self.has_news = False
         self.opened = Selected(numbers[b"UIDVALIDITY"], numbers[b"UIDNEXT"], self.exists)
@@ -94,8 +95,8 @@ class ImapClient(ImapSession):
         uids: set[int] = set()
         for reply in await self.command(b"UID SEARCH", *criteria):
             if reply.word == b"SEARCH":
-                uids.update(int(word) for word in reply.parts[0].split() if word.isdigit())
-        return sorted(uids)
+                uids.update(read_number(word) or 0 for word in reply.parts[0].split())
+        return sorted(uids - {0})
 
     async def uid_fetch(self, uids: bytes, items: bytes) -> AsyncGenerator[Fetched, None]:
         """Mails as they come in; close it (aclosing) when leaving early. Changed flags that a

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 
 from mail.imap_client import ImapClient
-from mail.imap_wire import Fetched, Value, is_answered, read_internaldate
+from mail.imap_wire import Fetched, Value, is_answered, read_internaldate, read_number
 from mail.mime import Limits, read_part
 from mail.provider import Lack
 
@@ -71,8 +71,10 @@ def read_structure(value: Value, section: bytes = b"", depth: int = 0) -> Node:
                     for number, child in enumerate(children, 1)
                 ),
             )
-        case [bytes() as main, bytes() as sub, _, _, _, _, bytes() as size, *_] if size.isdigit():
-            return Node(section, main.lower() + b"/" + sub.lower(), int(size))
+        case [bytes() as main, bytes() as sub, _, _, _, _, count, *_] if (
+            size := read_number(count)
+        ) is not None:
+            return Node(section, main.lower() + b"/" + sub.lower(), size)
         case _:
             return Node(section, b"", KEPT_BYTES)
 

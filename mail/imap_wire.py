@@ -78,9 +78,8 @@ def read_reply(parts: Sequence[bytes]) -> Reply:
     if tag.rstrip() == b"+":
         return Reply(b"+", b"", None, (), [rest, *parts[1:]])
     word, _, rest = rest.lstrip().partition(b" ")
-    number = None
-    if tag == b"*" and word.isdigit():
-        number = int(word)
+    number = read_number(word) if tag == b"*" else None
+    if number is not None:
         word, _, rest = rest.lstrip().partition(b" ")
     word = word.strip().upper()
     code: tuple[bytes, ...] = ()
@@ -88,6 +87,11 @@ def read_reply(parts: Sequence[bytes]) -> Reply:
         inside = rest[1:].partition(b"]")[0].split()
         code = (inside[0].upper(), *inside[1:]) if inside else ()
     return Reply(tag, word, number, code, [rest, *parts[1:]])
+
+
+def read_number(word: object) -> int | None:
+    """None for what is none, or longer than any that a server counts (RFC 9051 §9: 64 bits)."""
+    return int(word) if isinstance(word, bytes) and word.isdigit() and len(word) < 20 else None
 
 
 def literal_size(line: bytes) -> int | None:
@@ -176,13 +180,13 @@ def read_fetch(reply: Reply) -> Fetched | None:
     if flat := _read_flat(reply.parts):
         return flat
     found = read_items(reply)
-    uid, size, when = found.get(b"UID"), found.get(b"RFC822.SIZE"), found.get(b"INTERNALDATE")
-    if not isinstance(uid, bytes) or not uid.isdigit():
+    uid, when = read_number(found.get(b"UID")), found.get(b"INTERNALDATE")
+    if uid is None:
         return None
     body = next((found[name] for name in found if name.startswith(b"BODY[")), None)
     return Fetched(
-        int(uid),
-        int(size) if isinstance(size, bytes) and size.isdigit() else None,
+        uid,
+        read_number(found.get(b"RFC822.SIZE")),
         read_internaldate(when) if isinstance(when, bytes) else None,
         body if isinstance(body, bytes) else None,
         is_answered(found.get(b"FLAGS")),
@@ -218,7 +222,7 @@ def read_status(reply: Reply) -> dict[bytes, int]:
     match reply.values() if reply.word == b"STATUS" else []:
         case [_, list() as items, *_]:
             numbers = pairs(items).items()
-            return {n: int(v) for n, v in numbers if isinstance(v, bytes) and v.isdigit()}
+            return {n: number for n, v in numbers if (number := read_number(v)) is not None}
         case _:
             return {}
 

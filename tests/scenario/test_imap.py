@@ -14,6 +14,7 @@ from mail.imap_login import log_in
 from tests.doubles.dovecot import PASSWORD, dovecot
 from tests.doubles.imap_box import mail, numbers, provider, read_all
 from tests.doubles.imapd import imapd
+from tests.doubles.smtpd import smtpd
 
 
 def usual_pulse() -> float:
@@ -166,3 +167,45 @@ async def test_a_server_that_only_says_that_it_is_there_is_given_up(step: str) -
                     await asyncio.wait_for(box.fetch(""), 5)
             server.endless = ""
             assert numbers(await box.fetch("")) == [1]
+
+
+async def test_a_server_that_never_ends_a_search_of_the_sent_mail_is_given_up() -> None:
+    async with imapd() as server:
+        server.answers["LIST"] = b'* LIST (\\Sent) "/" Sent\r\nTAG OK\r\n'
+        server.endless = "UID SEARCH HEADER"
+        async with provider(server, page_seconds=0.3) as box:
+            with pytest.raises(Transient, match=r"0\.3 seconds"):
+                await asyncio.wait_for(box.find_sent("<1@example.org>"), 10)
+
+
+async def test_a_server_that_never_files_a_copy_holds_up_no_reply_that_left() -> None:
+    async with imapd() as server, smtpd() as outgoing:
+        server.answers["LIST"] = b'* LIST (\\Sent) "/" Sent\r\nTAG OK\r\n'
+        server.endless = "UID SEARCH HEADER"
+        async with provider(server, outgoing, filing_seconds=0.3) as box:
+            left = box.send(mail(1), "alice@example.org", ["customer@example.org"])
+            await asyncio.wait_for(left, 10)
+    assert len(outgoing.taken) == 1
+
+
+async def test_a_copy_that_waits_for_a_long_page_holds_up_no_reply_that_left() -> None:
+    async with imapd() as server, smtpd() as outgoing:
+        server.mails = {1: mail(1)}
+        server.endless = "UID FETCH"
+        async with provider(server, outgoing, filing_seconds=0.3) as box:
+            reading = asyncio.create_task(box.fetch(""))
+            await box.send(mail(1), "alice@example.org", ["customer@example.org"])
+            assert not reading.done()
+            reading.cancel()
+            await asyncio.wait([reading])
+    assert len(outgoing.taken) == 1
+
+
+async def test_a_server_that_only_says_that_it_is_there_is_not_listened_to_for_ever() -> None:
+    async with imapd() as server, provider(server, page_seconds=0.3) as box:
+        await box.fetch("")
+        server.endless = "EXAMINE"
+        with pytest.raises(Transient, match=r"seconds"):
+            await asyncio.wait_for(box.wait(0.1), 10)
+        server.endless = ""
+        await box.wait(0.1)

@@ -21,6 +21,7 @@ from mail.imap_wire import (
     read_internaldate,
     read_list,
     read_reply,
+    read_status,
     read_values,
 )
 
@@ -163,6 +164,21 @@ def test_no_bytes_break_the_reader(line: bytes) -> None:
     assert isinstance(reply.text, str)
     read_fetch(reply)
     read_list(reply)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"* %s FETCH (UID 7)\r\n", None),
+        (b"* 1 FETCH (UID %s)\r\n", None),
+        (b"* 1 FETCH (UID 7 RFC822.SIZE %s)\r\n", Fetched(7)),
+    ],
+)
+def test_numbers_that_no_server_counts_to_are_none(line: bytes, expected: Fetched | None) -> None:
+    """Python itself refuses to read more than 4,300 digits."""
+    assert read_fetch(read_reply([line % (b"9" * 5_000)])) == expected
+    status = read_reply([b"* STATUS INBOX (MESSAGES 2 UIDNEXT %s)\r\n" % (b"9" * 5_000)])
+    assert read_status(status) == {b"MESSAGES": 2}
 
 
 @given(st.lists(st.text(st.characters(codec="ascii", exclude_characters="\r\n\0"))))
