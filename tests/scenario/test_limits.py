@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from desk.errors import Transient
+from desk.response import Draft
 from inference.ladder import Question
 from inference.limited import Limited
 from tests.doubles.redis import RealRedis
@@ -134,19 +135,22 @@ async def test_what_ends_inside_of_a_place_keeps_its_error(limits: RedisLimits) 
 
 
 async def test_a_writer_is_asked_by_so_many_at_once(limits: RedisLimits) -> None:
-    writers = [Slow("tgi") for _ in range(3)]
-    limited = [Limited(writer, limits, 2, 30) for writer in writers]
-    asking = [asyncio.create_task(one.write(Question("a", "b"))) for one in limited]
-    for writer in writers:
-        writer.go.set()
-    writers[0].go.clear()
-    writers[1].go.clear()
-    await asyncio.sleep(0.1)
-    assert not any(task.done() for task in asking)
-    writers[0].go.set()
-    await asyncio.wait_for(asking[2], 4)
-    writers[1].go.set()
-    assert [draft.text for draft in await asyncio.gather(*asking)] == ["by tgi"] * 3
+    class Busy(Slow):
+        now = most = 0
+
+        async def write(self, question: Question) -> Draft:
+            self.now += 1
+            self.most = max(self.most, self.now)
+            await asyncio.sleep(0.02)
+            self.now -= 1
+            return await super().write(question)
+
+    writer = Busy("tgi")
+    writer.go.set()
+    limited = [Limited(writer, limits, 2, 30) for _ in range(6)]
+    drafts = await asyncio.gather(*(one.write(Question("a", "b")) for one in limited))
+    assert [draft.text for draft in drafts] == ["by tgi"] * 6
+    assert writer.most == 2
 
 
 async def test_without_redis_a_writer_is_asked_uncounted() -> None:
