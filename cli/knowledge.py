@@ -49,6 +49,14 @@ async def counted(store: Store, knowledge: Knowledge) -> str:
     return f"{len(there)} articles"
 
 
+async def tell_trouble(store: Store, knowledge: Knowledge) -> None:
+    """To the log, what ``check`` would say: mails are drafted meanwhile."""
+    try:
+        await counted(store, knowledge)
+    except DeskError as error:
+        log.warning("knowledge base in trouble", error=str(error))
+
+
 async def add(settings: Settings, paths: list[Path]) -> Record:
     async with opened_store(settings) as store, opened(settings) as knowledge:
         added = 0

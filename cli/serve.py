@@ -13,7 +13,7 @@ from typing import Any
 from cli import parts
 from cli.doors import Doors, opened_doors
 from cli.feed import feed
-from cli.knowledge import add_samples
+from cli.knowledge import add_samples, tell_trouble
 from cli.logs import configure_logs
 from cli.mailboxes import Opening, opened_mailboxes, servers_of
 from cli.records import SAMPLES, first_user, opened_store, register_mailboxes
@@ -207,6 +207,7 @@ async def serve_steps(process: Process, desk: Desk) -> None:
         process.serve(desk.runner(desk.batch(Step.TRIAGE, triage, size=16)))
         if not desk.settings.mailboxes:
             await add_samples(desk.store, knowledge)
+        process.start(tell_trouble(desk.store, knowledge))
         ladder = await stack.enter_async_context(parts.opened_ladder(desk.settings, desk.limits))
         drafter = parts.drafter(desk.settings, knowledge, redactor, ladder)
         signatures = {given.name: given.signed.drafted for _, given in desk.mailboxes}
