@@ -6,8 +6,6 @@ https://developers.google.com/gmail/api/guides/sync
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -20,6 +18,7 @@ from mail.gmail_answered import AnsweredThreads
 from mail.gmail_api import Bulky, GmailApi, Gone
 from mail.gmail_checkpoint import Checkpoint
 from mail.gmail_history import Found, after, before, named
+from mail.gmail_message import raw_of
 from mail.gmail_sent import SentMail
 from mail.provider import (
     MAIL_BYTES,
@@ -33,7 +32,15 @@ from mail.provider import (
     never_handed_over,
 )
 from mail.quota import OneItem
-from mail.record import Record, any_records_in, any_text_in, any_words_in, millisecond_in, text_in
+from mail.record import (
+    Record,
+    any_records_in,
+    any_text_in,
+    any_words_in,
+    millisecond_in,
+    number_in,
+    text_in,
+)
 
 AT_ONCE = 5
 GROUP_BYTES = 40 * 1024 * 1024
@@ -89,7 +96,7 @@ class GmailProvider:
 
     async def _beginning(self) -> Checkpoint:
         """First the place in the history, then the list: what comes in between is in both."""
-        history = text_in(await self._api.profile(), "historyId")
+        history = number_in(await self._api.profile(), "historyId")
         now = self._api.clock.now().replace(microsecond=0)  # as its text keeps it
         floor = now - self._backfill
         listing = "inbox" if self._backfill else ""
@@ -155,7 +162,7 @@ class GmailProvider:
                 found.setdefault(one.id, one)
             page = any_text_in(answer, "nextPageToken")
             if not page:
-                return list(found.values()), text_in(answer, "historyId")
+                return list(found.values()), number_in(answer, "historyId")
             if len(found) - after(list(found.values()), known.after) > limit:
                 return list(found.values()), ""
 
@@ -218,7 +225,7 @@ class GmailProvider:
         is_ours = is_sent or "INBOX" in now | found.labels
         if now & IGNORED or not is_ours or received < floor - SLACK:
             return None
-        whole = _decoded(any_text_in(message, "raw"))[:MAIL_BYTES]
+        whole = raw_of(message)[:MAIL_BYTES]
         raw = whole or never_handed_over("Gmail", found.id)
         return Arrival(found.id, raw, received, any_text_in(message, "threadId"), is_sent)
 
@@ -256,14 +263,14 @@ class GmailProvider:
     async def _has_news(self) -> bool:
         """Since the last fetch, or the last time that it said so."""
         if not self._heard:
-            self._heard = text_in(await self._api.profile(), "historyId")
+            self._heard = number_in(await self._api.profile(), "historyId")
             return True
         try:
             answer = await self._api.history(self._heard)
         except Gone:
             self._heard = ""
             return True
-        self._heard = text_in(answer, "historyId")
+        self._heard = number_in(answer, "historyId")
         return bool(any_text_in(answer, "nextPageToken")) or any(True for _ in named(answer))
 
     # Sending
@@ -284,11 +291,3 @@ class GmailProvider:
 
     async def find_sent(self, message_id: str) -> bool:
         return await self._sent.holds(message_id)
-
-
-def _decoded(raw: str) -> bytes:
-    """URL-safe base64, with or without its padding (RFC 4648 §5)."""
-    try:
-        return base64.urlsafe_b64decode(raw + "=" * (-len(raw) % 4))
-    except (binascii.Error, ValueError) as error:
-        raise Transient("Gmail handed over a mail that cannot be decoded") from error

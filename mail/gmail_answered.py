@@ -11,7 +11,8 @@ from datetime import datetime
 
 from desk.errors import Misconfigured, Permanent
 from mail.addresses import addresses
-from mail.gmail_api import GmailApi, headers_of
+from mail.gmail_api import GmailApi
+from mail.gmail_message import headers_of
 from mail.provider import Arrival
 from mail.quota import OneItem
 from mail.record import Record, Unclear, any_records_in, any_words_in, millisecond_in, text_in

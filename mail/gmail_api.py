@@ -22,7 +22,7 @@ from mail.gmail_upload import PAUSES, Upload
 from mail.http import Answer, Http
 from mail.provider import Ready, at_once
 from mail.quota import OneItem, Quota
-from mail.record import Record, any_records_in, any_text_in, record_in, text_in
+from mail.record import Record, any_records_in, any_text_in
 
 GOOGLE_API = "https://gmail.googleapis.com"
 GET, LIST, HISTORY, PROFILE, THREAD, SEND = 5, 5, 2, 1, 10, 100
@@ -259,14 +259,6 @@ def _outage(said: str, pause: float, is_sending: bool) -> DeskError:
     if is_sending:
         return Ambiguous(f"{said}, which does not say whether the mail left")
     return Throttled(said, pause) if pause else Transient(said)
-
-
-def headers_of(message: Record) -> list[tuple[str, str]]:
-    """Their names in small letters, and their values."""
-    if message.get("payload") is None:
-        return []
-    given = any_records_in(record_in(message, "payload"), "headers")
-    return [(text_in(one, "name").lower(), str(one.get("value") or "")) for one in given]
 
 
 def _page(token: str) -> Parameters:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mail.record import Record, any_records_in, any_words_in, record_in, text_in
+from mail.record import Record, any_records_in, any_words_in, number_in, record_in, text_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ def named(answer: Record) -> Iterator[Found]:
             message = record_in(change, "message")
             labels = any_words_in(change, "labelIds") or any_words_in(message, "labelIds")
             if not labels or labels & {"INBOX", "SENT"}:
-                yield Found(text_in(message, "id"), labels, text_in(record, "id"))
+                yield Found(text_in(message, "id"), labels, number_in(record, "id"))
 
 
 def after(found: Sequence[Found], id: str) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from mail.gmail_api import GmailApi, Gone, headers_of
+from mail.gmail_api import GmailApi, Gone
+from mail.gmail_message import headers_of
 from mail.record import Record, any_records_in, text_in
 
 RECENT = 30  # sent mails that are looked through where the search does not know one yet

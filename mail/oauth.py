@@ -23,6 +23,7 @@ LEASE = timedelta(seconds=90)
 """Longer than a request for a token may take; whoever died while renewing holds it up no longer."""
 
 PATIENCE = 30.0
+LONGEST = 24 * 3600.0  # seconds that a token is used, whatever the service says
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 FORM = {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
 
@@ -256,11 +257,11 @@ async def ask_for_token(
 def sign_in_of(answer: Mapping[str, Any], now: datetime, refresh: str = "") -> SignIn:
     """Of a token answer; the refresh token stays where it brings no new one (RFC 6749 §6)."""
     seconds = answer.get("expires_in", 3600)
-    lifetime = timedelta(seconds=float(seconds) if str(seconds).isdecimal() else 3600)
+    told = float(seconds) if str(seconds).isdecimal() else 3600.0
     return SignIn(
         refresh=str(answer.get("refresh_token") or refresh),
         access=str(answer["access_token"]),
-        expires_at=now + lifetime,
+        expires_at=now + timedelta(seconds=min(told, LONGEST)),
     )
 
 

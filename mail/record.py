@@ -60,6 +60,14 @@ def record_in(record: Record, name: str) -> Record:
     return found
 
 
+def number_in(record: Record, name: str) -> str:
+    """As text: it may have more than 64 bits."""
+    found = text_in(record, name)
+    if not (found.isascii() and found.isdecimal()):
+        raise Unclear(f"The mail service gave no number as {name} in its answer")
+    return found
+
+
 def any_text_in(record: Record, name: str) -> str:
     """Empty where there is none."""
     return "" if record.get(name) in (None, "") else text_in(record, name)

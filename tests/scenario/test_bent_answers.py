@@ -114,3 +114,5 @@ async def test_an_answer_of_gmail_that_is_not_as_documented_is_told_as_its_troub
 
         told = await bent_walks(tape, opened, [REPLY], lambda one: one.endswith("messages/send"))
     assert {("historyId",), ("messages",), ("messages", 0, "id")} <= {b.place for b in told}
+    wrong = {b.request for b in told if b.place == ("historyId",) and b.value == "x"}
+    assert {one.rpartition("/")[2] for one in wrong} == {"profile", "history"}

@@ -77,6 +77,18 @@ async def test_a_token_is_used_until_two_minutes_before_its_end(
     assert len(server.requests) == 2
 
 
+async def test_a_token_that_is_said_to_last_for_ages_is_used_for_a_day(
+    store: Store, clock: FastClock, server: OAuthServer, http: Http
+) -> None:
+    [worker] = await workers(store, server, http, 1)
+    server.lifetime = 10**15
+    first = await worker.source()
+    clock.forward(hours=23)
+    assert await worker.source() == first
+    clock.forward(hours=1)
+    assert await worker.source() != first
+
+
 async def test_two_workers_renew_once_and_share_what_came(
     any_store: Store, clock: FastClock, server: OAuthServer, http: Http
 ) -> None:
