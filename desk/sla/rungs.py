@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any
 
 from desk.errors import Misconfigured
-from desk.sla.calendars import Calendar, calendar_json, read_calendar
+from desk.sla.calendars import FAR, Calendar, calendar_json, read_calendar
 
 SHARES = (0.5, 0.8, 1.0)
 RUNGS = ("half", "soon", "breach")
@@ -249,9 +250,10 @@ def leading(clocks: Sequence[SlaClock]) -> SlaClock | None:
 
 def prove(clock: SlaClock, now: datetime) -> None:
     """Raises one of UNCOMPUTABLE when its times cannot be computed."""
-    clock.left(now)
-    _time_of(clock, clock.rung)
-    _require_possible(clock.terms, now)
+    if clock.spent < timedelta() or clock.rung < 0:
+        raise ValueError("time does not run backwards")
+    (clock.running_since or now) + FAR
+    _require_possible(clock.terms, now.date())
 
 
 def possible(terms: Terms, at: datetime) -> Terms | None:
@@ -259,13 +261,16 @@ def possible(terms: Terms, at: datetime) -> Terms | None:
     that does not help."""
     for given in (terms, replace(terms, calendar=DAY_AND_NIGHT)):
         with suppress(*UNCOMPUTABLE):
-            _require_possible(given, at)
+            _require_possible(given, at.date())
             return given
     return None
 
 
-def _require_possible(terms: Terms, at: datetime) -> None:
-    terms.calendar.add(at, max(terms.target, terms.pace.longest))
+@lru_cache(maxsize=256)
+def _require_possible(terms: Terms, day: date) -> None:
+    """All that were promised the same are looked at once a day."""
+    start = datetime.combine(day, time(), UTC)
+    terms.calendar.add(start, max(terms.target, terms.pace.longest))
 
 
 def terms_json(terms: Terms) -> dict[str, Any]:

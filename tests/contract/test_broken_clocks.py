@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
@@ -80,6 +80,21 @@ async def test_its_ticket_is_seen_claimed_and_closed(
     await spoil(any_store, written)
     assert await at.actions.act(await at.request(Verb.CLOSE)) == DONE
     assert await running(at) == []
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{"spent": -(10**17)}, {"rung": -5}, {"running_since": datetime(9999, 1, 1, tzinfo=UTC)}],
+)
+async def test_times_that_no_clock_has_hold_up_nobody(
+    store: Store, values: dict[str, object]
+) -> None:
+    at = await scene(store)
+    async with store.change() as change:
+        await change.connection.execute(update(sla_clocks).values(values))
+    for verb in (Verb.CLAIM, Verb.CLOSE):
+        assert await at.actions.act(await at.request(verb)) == DONE
+    assert [subject for subject, _ in await failures(store)] == ["clock:1"]
 
 
 async def test_one_on_the_terms_of_today_takes_its_place(

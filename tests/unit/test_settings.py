@@ -259,5 +259,8 @@ def test_two_mailboxes_of_one_name_are_refused(given: Path) -> None:
 def test_a_policy_is_for_a_mailbox_that_there_is(given: Path) -> None:
     policy = '[[policies]]\nmailbox = "support"\nfirst_reply_minutes = { high = 5 }\n'
     for toml in (policy, MAILBOX + policy):
-        given.write_text(toml)
-        assert list(read_settings().promises.of) == ["support"]
+        given.write_text(toml + "[[policies]]\n")
+        assert list(read_settings().promises.of) == ["support"], "one without a name is for all"
+    given.write_text("[[policies]]\nmailbox = 'sales'\n[[policies]]\nmailbox = 'bills'\n")
+    said = "a policy is for the mailbox 'bills': there is only support"
+    assert problem() == f"Wrong settings (see docs/settings.md): {said}"
