@@ -7,54 +7,20 @@ import os
 import random
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from cli.mailboxes import Opening, opened_mailbox
-from desk.email import Mailbox
-from desk.errors import Misconfigured, Transient
-from desk.ids import MailboxId
-from desk.mailbox_settings import MailboxSettings
-from desk.settings import Settings
-from desk.store import Store
-from mail.bucket import LocalLimits
 from mail.maildir import MaildirProvider, deliver
-from mail.maildir_folder import INDEX
-from mail.maildir_index import COMPACT_LINES, MaildirIndex
-from mail.place import Place
-from mail.provider import MAIL_BYTES, Page
+from mail.provider import MAIL_BYTES
 from tests.doubles.desk import FastClock
+from tests.doubles.maildir_box import keys, made, put, read_all
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for folder in ("tmp", "new", "cur"):
-        (tmp_path / "box" / folder).mkdir(parents=True)
-    return tmp_path / "box"
-
-
-def put(root: Path, name: str, raw: bytes = b"mail", when: float | None = None) -> Path:
-    path = root / "new" / name
-    path.write_bytes(raw)
-    if when is not None:
-        os.utime(path, (when, when))
-    return path
-
-
-def keys(page: Page) -> list[str]:
-    return [arrival.key for arrival in page.arrivals]
-
-
-async def read_all(provider: MaildirProvider, checkpoint: str = "") -> tuple[list[str], str]:
-    found: list[str] = []
-    while True:
-        page = await provider.fetch(checkpoint, 100)
-        found += keys(page)
-        checkpoint = page.checkpoint
-        if not page.more:
-            return found, checkpoint
+    return made(tmp_path)
 
 
 async def test_a_later_mail_with_an_earlier_name_and_time_is_seen(root: Path) -> None:
@@ -203,71 +169,6 @@ async def test_a_mail_with_a_name_of_its_own_is_delivered_once(root: Path) -> No
 # The index
 
 
-async def test_without_its_index_the_mailbox_is_read_again_under_the_same_keys(root: Path) -> None:
-    for number in range(9):
-        deliver(root, b"%d" % number)
-    found, checkpoint = await read_all(MaildirProvider(root))
-    (root / INDEX).unlink()
-    again, reached = await read_all(MaildirProvider(root), checkpoint)
-    now = datetime.now(UTC)
-    anew = (await read_all(MaildirProvider(root)))[1]
-    assert again == found
-    assert Place.read(reached, now).folders == Place.read(anew, now).folders
-
-
-@pytest.mark.parametrize(
-    "damage", [b"", b"\0\0\0\0", b"nonsense\n", b"maildesk-index-1 id 0\nx y\n"]
-)
-async def test_a_damaged_index_is_made_anew(root: Path, damage: bytes) -> None:
-    deliver(root, b"mail")
-    found, checkpoint = await read_all(MaildirProvider(root))
-    (root / INDEX).write_bytes(damage)
-    assert (await read_all(MaildirProvider(root), checkpoint))[0] == found
-
-
-async def test_a_crash_while_the_index_was_written_loses_nothing(root: Path) -> None:
-    deliver(root, b"one")
-    found, checkpoint = await read_all(MaildirProvider(root))
-    second = deliver(root, b"two")
-    with (root / INDEX).open("ab") as file:
-        file.write(f"2 {second}"[:-4].encode())  # no line end: torn
-    provider = MaildirProvider(root)
-    assert (await read_all(provider, checkpoint))[0] == [second]
-    assert (await read_all(provider))[0] == [*found, second]
-
-
-async def test_two_processes_on_one_mailbox_number_it_alike(root: Path) -> None:
-    clock = FastClock()
-    one, two = MaildirProvider(root, clock=clock), MaildirProvider(root, clock=clock)
-    places = ["", ""]
-    seen: list[list[str]] = [[], []]
-    for round_ in range(20):
-        deliver(root, b"%d" % round_)
-        for number, provider in enumerate((one, two)):
-            page = await provider.fetch(places[number])
-            seen[number] += keys(page)
-            places[number] = page.checkpoint
-    assert seen[0] == seen[1]
-    assert len(set(seen[0])) == 20
-    assert places[0] == places[1]
-
-
-async def test_a_long_index_of_deleted_mail_is_shortened(root: Path) -> None:
-    gone = [f"{number}.gone" for number in range(COMPACT_LINES)]
-    MaildirIndex(root / INDEX).add(gone)
-    for number in range(5):
-        put(root, f"{number}.host", when=number)
-    provider, other = MaildirProvider(root), MaildirProvider(root)
-    found, checkpoint = await read_all(provider)
-    assert len(found) == 5
-    assert (root / INDEX).stat().st_size < 1000
-    put(root, "new.host")
-    for reader in (other, provider, MaildirProvider(root)):
-        again, reached = await read_all(reader, checkpoint)
-        assert again == ["new.host"]
-        assert reached == checkpoint.replace(f":{COMPACT_LINES + 5}", f":{COMPACT_LINES + 6}")
-
-
 async def test_nothing_is_lost_while_mail_comes_and_flags_change_all_the_time(root: Path) -> None:
     dice = random.Random(4)  # noqa: S311 - a test that can be repeated
     over = threading.Event()
@@ -332,116 +233,3 @@ async def test_an_idle_wait_lists_the_folders_only_when_they_change(root: Path) 
 
 
 # Where it is, and the sent mail
-
-
-async def test_a_path_that_is_no_maildir_is_a_matter_of_settings(tmp_path: Path) -> None:
-    with pytest.raises(Misconfigured, match="no Maildir"):
-        async with MaildirProvider(tmp_path):
-            pass
-
-
-async def test_a_mailbox_that_goes_away_is_transient_and_comes_back(root: Path) -> None:
-    async with MaildirProvider(root) as provider:
-        deliver(root, b"mail")
-        page = await provider.fetch("")
-        away = root.with_name("away")
-        os.rename(root, away)
-        with pytest.raises(Transient):
-            await provider.fetch(page.checkpoint)
-        with pytest.raises(Transient):
-            await provider.wait(5)
-        os.rename(away, root)
-        deliver(root, b"more")
-        assert [a.raw for a in (await provider.fetch(page.checkpoint)).arrivals] == [b"more"]
-
-
-async def test_sending_the_same_mail_again_leaves_one_file_whatever_its_flags(root: Path) -> None:
-    provider = MaildirProvider(root)
-    mime = b"Message-ID: <1@example.org>\r\nSubject: hi\r\n\r\nhello\r\n"
-    await asyncio.gather(*(provider.send(mime, "us@example.org", ["a@b"]) for _ in range(5)))
-    [sent] = (root / ".Sent" / "cur").iterdir()
-    assert sent.read_bytes() == mime
-    assert sent.name.endswith(":2,S")
-    sent.rename(sent.with_name(sent.name + "T"))
-    await provider.send(mime, "us@example.org", ["a@b"])
-    assert len(list((root / ".Sent" / "cur").iterdir())) == 1
-    assert list((root / ".Sent" / "tmp").iterdir()) == []
-    assert await provider.find_sent("<1@example.org>")
-
-
-async def test_mail_that_another_program_filed_as_sent_is_found(root: Path) -> None:
-    deliver(
-        root / ".Sent", b"Subject: x\r\nMessage-ID:\r\n <other@example.org>\r\n\r\n<body@x>\r\n"
-    )
-    provider = MaildirProvider(root)
-    assert await provider.find_sent("<other@example.org>")
-    assert not await provider.find_sent("<body@x>")
-
-
-async def test_mail_that_cannot_be_filed_is_transient_and_leaves_nothing(root: Path) -> None:
-    (root / ".Sent").write_bytes(b"a file where the folder should be")
-    with pytest.raises(Transient):
-        await MaildirProvider(root).send(b"Message-ID: <1@x>\r\n\r\n", "us@x", ["a@b"])
-
-
-def opening(store: Store) -> Opening:
-    return Opening(Settings(), store, LocalLimits())
-
-
-async def test_a_maildir_of_somebody_else_keeps_its_rights(tmp_path: Path, store: Store) -> None:
-    folder = tmp_path / "mail"
-    (folder / "new").mkdir(parents=True)
-    (folder / "new").chmod(0o770)  # the group of the program that delivers
-    given = MailboxSettings(name="support", address="support@lanewright.example", folder=folder)
-    record = Mailbox(MailboxId(1), given.name, given.address, "maildir")
-    async with opened_mailbox(opening(store), record, given):
-        assert (folder / "new").stat().st_mode & 0o777 == 0o770
-        assert (folder / "cur").is_dir()
-
-
-async def test_a_maildir_that_cannot_be_made_is_told(tmp_path: Path, store: Store) -> None:
-    (tmp_path / "mail").write_text("no folder")
-    folder = tmp_path / "mail"
-    given = MailboxSettings(name="support", address="support@lanewright.example", folder=folder)
-    record = Mailbox(MailboxId(1), given.name, given.address, "maildir")
-    with pytest.raises(Misconfigured, match="folder of the mailbox support"):
-        async with opened_mailbox(opening(store), record, given):
-            pass
-
-
-# Old mail, and mail sent by others
-
-
-async def test_mail_older_than_the_backfill_never_comes(root: Path) -> None:
-    now = time.time()
-    for days in range(40):
-        put(root, f"{days}.host", when=now - days * 86_400)
-    clock = FastClock(datetime.fromtimestamp(now, UTC))
-    provider = MaildirProvider(root, backfill=timedelta(days=7.5), clock=clock)
-    found, checkpoint = await read_all(provider)
-    assert sorted(found) == sorted(f"{days}.host" for days in range(8))
-    clock.forward(days=30)
-    put(root, "late.host", when=now)
-    put(root, "restored.host", when=now - 20 * 86_400)
-    again = MaildirProvider(root, backfill=timedelta(days=7.5), clock=clock)
-    assert (await read_all(again, checkpoint))[0] == ["late.host"]
-
-
-async def test_a_thousand_old_mails_cost_one_page(root: Path) -> None:
-    for number in range(1000):
-        put(root, f"{number}.host", when=1000 + number)
-    page = await MaildirProvider(root, backfill=timedelta(days=14)).fetch("", 10)
-    assert (page.arrivals, page.more) == ((), False)
-
-
-async def test_mail_that_another_program_files_as_sent_comes_as_sent(root: Path) -> None:
-    provider = MaildirProvider(root)
-    _, checkpoint = await read_all(provider)
-    deliver(root / ".Sent", b"Subject: by hand\n\nhello\n", "by-hand")
-    [arrival] = (await provider.fetch(checkpoint)).arrivals
-    assert (arrival.is_sent, arrival.key) == (True, ".Sent/by-hand")
-    deliver(root, b"mail", "by-hand")
-    put(root, "second.host")
-    first = await provider.fetch(checkpoint, 2)
-    assert (keys(first), first.more) == (["by-hand", "second.host"], True)
-    assert keys(await provider.fetch(first.checkpoint, 2)) == [".Sent/by-hand"]
