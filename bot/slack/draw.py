@@ -11,7 +11,7 @@ from bot.card import Button, Card, Look, Tone
 from bot.commands import HELP, Reply, help_text
 from bot.slack import text
 from bot.slack.read_action import Carried
-from bot.slack.text import UTC_ZONE, mrkdwn, pieces, plain, runs, typed
+from bot.slack.text import mrkdwn, pieces, plain, runs, typed
 from desk.moves import Verb
 from desk.response import Finding, Severity
 
@@ -36,7 +36,7 @@ SIGNS = {
 STYLES = {Look.PRIMARY: {"style": "primary"}, Look.DANGER: {"style": "danger"}, Look.PLAIN: {}}
 
 
-def draw(card: Card, zone: ZoneInfo = UTC_ZONE) -> Message:
+def draw(card: Card, zone: ZoneInfo) -> Message:
     """A card as one message. Its notification cannot know the reader's zone: it takes ``zone``."""
     before = [*_head(card), *_why(card, zone), *_quote(card), {"type": "divider"}]
     after = [*_checks(card), *_actions(card), context(typed(card.footer, FOOTER))]

@@ -58,7 +58,7 @@ async def test_managers_are_told_once_and_decide_on_the_card(store: Store) -> No
     assert card.title == "Given up: Nobody in our office can log in"
     assert "given up after 5 tries: The mail server is gone." in card.status
     assert [button.verb for button in card.buttons] == [Verb.REQUEUE, Verb.DISCARD]
-    assert problems(slack_draw.draw(card)["blocks"]) == []
+    assert problems(slack_draw.draw(card, ZoneInfo("UTC"))["blocks"]) == []
     assert (await at.actions.act(await at.request(Verb.REQUEUE, at.omar))).note == ""
     assert await store.dead_letters() == []
 
@@ -90,7 +90,7 @@ async def test_a_report_decides_about_what_it_tells_of_alone(
 def pressed(card: Card, network: Network, verb: Verb, user: User) -> ActionRequest:
     """What a click on the drawn card asks for."""
     if network is Network.SLACK:
-        blocks = slack_draw.draw(card)["blocks"]
+        blocks = slack_draw.draw(card, ZoneInfo("UTC"))["blocks"]
         values = [e["value"] for b in blocks if b["type"] == "actions" for e in b["elements"]]
         said = [read_carried(value) for value in values]
         carried = next(one for one in said if one is not None and one.verb is verb)

@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from bot import adaptive
+from bot.adaptive_text import UTC_ZONE
 from bot.alert_card import alert_card, nudge, state_of
 from bot.card import Card, Tone
 from bot.press import read_press
@@ -73,12 +74,12 @@ def test_a_menu_of_very_many_people_fits_and_says_how_the_others_are_called() ->
     crowd = [replace(ANN, id=UserId(n), name=f"Person {n} " + "x" * 100) for n in range(1, 500)]
     made = alert_card(a_view(), told(), CLOCK, crowd, NOW)
     assert adaptive.size(adaptive.draw(made)) <= adaptive.LIMIT
-    assert problems(slack.draw(made)["blocks"]) == []
+    assert problems(slack.draw(made, UTC_ZONE)["blocks"]) == []
     assert made.footer.endswith("others than the first 100: 1042 assign NAME")
 
 
 def test_menus_of_slack_send_what_was_chosen() -> None:
-    drawn = slack.draw(card(told()))
+    drawn = slack.draw(card(told()), UTC_ZONE)
     menus = [part for part in parts(drawn["blocks"]) if part.get("type") == "static_select"]
     assert [menu["action_id"] for menu in menus] == ["ticket.assign", "ticket.snooze"]
     carried = read_carried(menus[1]["options"][1]["value"])
@@ -88,7 +89,7 @@ def test_menus_of_slack_send_what_was_chosen() -> None:
 
 def test_nothing_of_the_draft_is_on_it() -> None:
     assert card(told()).draft == ""
-    text = json.dumps([slack.draw(card(told())), adaptive.draw(card(told()))])
+    text = json.dumps([slack.draw(card(told()), UTC_ZONE), adaptive.draw(card(told()))])
     reply = response().envelope.text.splitlines()[2]
     assert reply not in text
 

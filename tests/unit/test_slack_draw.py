@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from bot.answers import whole_mail
 from bot.card import Button, Card
 from bot.commands import Reply, help_text
-from bot.slack.draw import draw, draw_reply, draw_text
+from bot.slack import draw as slack_draw
+from bot.slack.draw import Message, draw_reply, draw_text
 from bot.slack.modal import (
     LONGEST,
     Form,
@@ -59,6 +60,10 @@ HOSTILE = st.text(st.sampled_from("<>&!@#|*_~`\n ab\ue000\ue0011:😀é"), max_s
 KEYS = ["actions", "user", "id", "value", "view", "state", "values", "event", "container"]
 KEYS += ["selected_option", "channel", "text", "private_metadata"]
 SEEN = Seen(ResponseId(7), 3, "9f2c" * 16)
+
+
+def draw(one: Card) -> Message:
+    return slack_draw.draw(one, UTC_ZONE)
 
 
 def card(name: str) -> Card:
@@ -139,6 +144,15 @@ def test_times_are_shown_in_the_zone_of_the_reader_and_plain_in_notifications() 
         drawn["blocks"]
     )
     assert drawn["text"].endswith("Approved by Ann, leaves at 11:58 UTC")
+
+
+def test_what_no_reader_has_drawn_in_a_zone_of_their_own_is_in_the_offices() -> None:
+    berlin = ZoneInfo("Europe/Berlin")
+    shown = replace(card("approved"), facts=(("Order", f"1st of 9 at {when(NOW)}"),))
+    (replied,) = draw_reply(Reply(cards=(shown,)), berlin)
+    assert replied == slack_draw.draw(shown, berlin)
+    assert replied["text"].endswith("Approved by Ann, leaves at 12:58 CET")
+    assert "1st of 9 at 12:58 CET" in str(replied["blocks"])
 
 
 def test_menu_of_one_thing_is_a_button() -> None:
