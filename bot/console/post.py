@@ -51,6 +51,7 @@ class Page:
     _drawn: tuple[TicketId, int] | None = None
     _mail: int = 0
     _is_mail_open: bool = False
+    _is_due: bool = False
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _once: Once = field(default_factory=Once)
 
@@ -71,6 +72,17 @@ class Page:
             if message != self._queue:
                 await self._send(message)
                 self._queue = message
+
+    async def tell(self, *, is_shown: bool) -> None:
+        """What is new in its queue, and with ``is_shown`` in the ticket that it shows."""
+        self._is_due |= is_shown
+        await self._once.do("changes", self._tell_changes)
+
+    async def _tell_changes(self) -> None:
+        await self.show_queue()
+        if self._is_due:
+            self._is_due = False
+            await self.show_card()
 
     def select(
         self, id: TicketId, *, asked: int | None = None, with_mail_open: bool = False
@@ -149,7 +161,7 @@ class Pages:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._listen(hub))
-                group.create_task(self._keep_up_to_date())
+                group.create_task(self._keep_up_to_date(group))
         finally:
             await asyncio.gather(*(page.wire.close() for page in self._pages))
 
@@ -158,7 +170,7 @@ class Pages:
             async for ticket in tickets:
                 self.changed(ticket)
 
-    async def _keep_up_to_date(self) -> None:
+    async def _keep_up_to_date(self, group: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()
         rested = 0.0
         while True:
@@ -170,17 +182,17 @@ class Pages:
             self._wake.clear()
             changed, everything = self._changed, self._is_missing
             self._changed, self._is_missing = set(), False
-            pages = list(self._pages)
-            await asyncio.gather(
-                *(self._tell(page, everything or page.shown in changed) for page in pages)
-            )
+            told = [
+                group.create_task(self._tell(page, everything or page.shown in changed))
+                for page in self._pages
+            ]
+            if told:  # a browser that takes nothing holds up nobody else
+                await asyncio.wait(told, timeout=COALESCE)
             rested = loop.time() + COALESCE
 
     async def _tell(self, page: Page, is_shown: bool) -> None:
         try:
-            await page.show_queue()
-            if is_shown:
-                await page.show_card()
+            await page.tell(is_shown=is_shown)
         except Refused:
             pass  # it shows this ticket no more
         except DeskError as error:

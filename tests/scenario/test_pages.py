@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 
 from bot.console.hub import LocalHub
-from bot.console.post import Page, Pages
+from bot.console.post import PATIENCE, Page, Pages
 from desk.ids import TicketId
+from desk.moves import Verb
 from desk.store import Store
 from tests.doubles.desk import Scene, scene
 from tests.doubles.slack_office import SlowStore
@@ -68,6 +69,15 @@ async def stopped(task: asyncio.Task[None]) -> None:
         await task
 
 
+@asynccontextmanager
+async def kept_up_to_date(pages: Pages, hub: LocalHub) -> AsyncIterator[None]:
+    running = asyncio.create_task(pages.run(hub))
+    try:
+        yield
+    finally:
+        await stopped(running)
+
+
 @pytest.mark.parametrize("taken", [0, 1])
 async def test_what_was_interrupted_while_it_was_sent_is_sent_again(
     store: Store, taken: int
@@ -105,14 +115,33 @@ async def test_a_ticket_that_must_not_be_seen_takes_no_other_from_the_page(
     browser.on_queue = slow_store.hold
     pages = Pages()
     pages.add(page)
-    running = asyncio.create_task(pages.run(LocalHub()))
-    await browser.until_offered(1)
-    await asyncio.sleep(0.02)  # the hidden one is being read; the person goes on
-    page.select(at.ticket.id)
-    slow_store.let_go()
-    await page.show_card()
-    await stopped(running)
+    async with kept_up_to_date(pages, LocalHub()):
+        await browser.until_offered(1)
+        await asyncio.sleep(0.02)  # the hidden one is being read; the person goes on
+        page.select(at.ticket.id)
+        slow_store.let_go()
+        await page.show_card()
     assert (page.shown, browser.told("card")) == (at.ticket.id, [at.ticket.id])
+
+
+async def test_a_browser_that_takes_nothing_holds_up_nobody_else(store: Store) -> None:
+    at = await scene(store)
+    pages, hub = Pages(), LocalHub()
+    stuck, other = page_of(at), page_of(at)
+    for page, _ in (stuck, other):
+        page.select(at.ticket.id)
+        pages.add(page)
+    stuck[1].stand_still(0)
+    async with kept_up_to_date(pages, hub), asyncio.timeout(PATIENCE / 2):
+        await other[1].until_offered(3)  # queue, card and mail
+        await at.actions.act(await at.request(Verb.CLAIM))
+        await hub.publish(at.ticket.id)
+        await other[1].until_offered(5)
+        assert stuck[1].heard == []
+        stuck[1].go_on()
+        await stuck[1].until_offered(4)
+    heard = {said["type"]: said for said in stuck[1].heard}
+    assert heard == {said["type"]: said for said in other[1].heard}, "the latest of each"
 
 
 async def test_a_card_says_which_opening_it_knows_of(store: Store) -> None:
