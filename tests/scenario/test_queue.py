@@ -190,14 +190,18 @@ async def test_a_claim_whose_answer_was_cut_off_is_given_back_at_once(
     queue: RedisQueue, real_redis: RealRedis
 ) -> None:
     async with Deaf(real_redis.socket) as deaf, RedisQueue(deaf.url) as behind:
+        await take(behind)  # from now on Redis knows the script
         await behind.put(job(TRIAGE, 1, 10))
         deaf.cuts = True
         with pytest.raises(Transient):
             await one(behind)
         assert (await queue.depth())[TRIAGE].leased == 1
+        await queue.put(job(TRIAGE, 1, 10))
         deaf.cuts = False
         claim = await one(behind)
         assert (claim.id, claim.tries, claim.lost) == (1, 0, 0)
+        assert await queue.ack(claim)
+        assert (await queue.depth())[TRIAGE] == EMPTY, "it was put before this run"
 
 
 async def test_members_that_are_no_jobs_are_thrown_away_and_counted(

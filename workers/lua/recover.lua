@@ -9,6 +9,7 @@ for i = 1, #held, 2 do
   local step = step_of(id)
   if asked[held[i + 1]] and step then
     redis.call('ZREM', LEASE, id)
+    redis.call('ZREM', AGAIN, id)
     redis.call('HDEL', TOKEN, id)
     place(id, step, 0, now)
     count = count + 1
