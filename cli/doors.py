@@ -123,18 +123,26 @@ async def opened_doors(desk: Holder) -> AsyncIterator[Doors]:
     )
     runner = await listen(app, settings.host, settings.port)
     try:
-        port = runner.addresses[0][1]  # the settings may leave it to the system
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
         background = [console.run, *networks.background]
-        yield Doors(board, console, f"http://{host}:{port}", background)
+        yield Doors(board, console, address(settings, runner), background)
     finally:
         await runner.cleanup()
         await hub.close()
 
 
+def address(settings: Settings, runner: web.AppRunner) -> str:
+    """Where the console is: the settings may leave the port to the system."""
+    return f"http://{_named(settings.host)}:{runner.addresses[0][1]}"
+
+
 def hosts(settings: Settings) -> Sequence[str]:
     """The names under which a browser may ask for the console."""
-    return ("127.0.0.1", "localhost", "[::1]", settings.host)
+    return ("127.0.0.1", "localhost", "[::1]", _named(settings.host))
+
+
+def _named(host: str) -> str:
+    """As it stands in an address (RFC 3986 §3.2.2)."""
+    return f"[{host}]" if ":" in host else host
 
 
 @dataclass(frozen=True, slots=True)

@@ -169,6 +169,7 @@ async def test_records_that_do_not_know_an_article_add_it_once(
         assert await add_articles(store, knowledge, tmp_path / "a.md") == 1
         async with store.change() as change:
             await change.forget_article("a.md")
+        assert await store.article_hashes() == {}
         assert await add_articles(store, knowledge, tmp_path / "a.md") == 0
         # or it would be embedded in vain with every start
         assert await store.article_hashes() == {one.name: one.sha256 for one in load(tmp_path)}

@@ -17,8 +17,10 @@ from cli import desk_commands, mailbox_commands
 from cli.mailbox_file import add_block
 from cli.mailboxes import Opening, opened_mailbox
 from cli.records import opened_store, register_mailboxes
-from desk.errors import Misconfigured
+from desk import troubles
+from desk.errors import Misconfigured, Permanent
 from desk.settings import read_settings
+from desk.troubles import Part
 from mail.bucket import LocalLimits
 from mail.checkup import Finding
 from mail.oauth import SignIn
@@ -224,12 +226,20 @@ async def test_an_imap_mailbox_is_added_tried_and_removed(config: Path) -> None:
             assert found["read"].detail == "INBOX: 1 mails"
             assert found["send"].ok is True
             assert outgoing.taken == []
-    assert (await asyncio.to_thread(invoke, "list")).stdout.count(" yes ") == 1
-    assert (await asyncio.to_thread(invoke, "remove", "support")).exit_code == 0
-    assert text_of(config).strip() == TEAM.strip()
     settings = read_settings()
     async with opened_store(settings) as store:
+        await register_mailboxes(store, settings)
         [record] = await store.mailboxes()
+        async with store.change() as change:
+            await change.save_checkpoint(record.id, "so far")
+            await troubles.note(change, record.id, Permanent("Sender refused."), Part.SENDING)
+        listed = (await asyncio.to_thread(invoke, "list", "--json")).stdout
+        assert '"problem":"It cannot send: Sender refused."' in listed
+        assert (await asyncio.to_thread(invoke, "remove", "support")).exit_code == 0
+        assert text_of(config).strip() == TEAM.strip()
+        [record] = await store.mailboxes()
+        assert record.checkpoint == "so far", "or it would be read again when it is added again"
+        assert await store.troubles() == []
         assert await store.sign_in(record.id) is None
 
 

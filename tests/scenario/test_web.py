@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from bot.web import web_app
-from desk.errors import Transient
+from bot.web import listen, web_app
+from cli.doors import address, hosts
+from desk.errors import Misconfigured, Transient
 from desk.metrics import Metrics
+from desk.settings import Settings
 from desk.steps import Step
 
 
@@ -46,3 +50,22 @@ async def test_metrics_count_steps_and_survive_a_redis_that_is_away() -> None:
     async with TestClient(TestServer(web_app([], metrics, {}, away))) as client:
         text = await (await client.get("/metrics")).text()
     assert 'maildesk_step_seconds_count{step="triage"} 1.0' in text
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+async def test_the_address_that_is_told_is_where_the_page_is(host: str) -> None:
+    settings = Settings(host=host, port=0)
+    try:
+        runner = await listen(web.Application(), settings.host, settings.port)
+    except Misconfigured:
+        pytest.skip(f"this machine has no {host}")
+    try:
+        async with ClientSession() as browser, browser.get(address(settings, runner)) as answer:
+            assert answer.status == 404
+            assert answer.url.raw_host == host
+    finally:
+        await runner.cleanup()
+
+
+def test_a_browser_may_ask_for_an_address_of_another_machine() -> None:
+    assert "[2001:db8::1]" in hosts(Settings(host="2001:db8::1"))
