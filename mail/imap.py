@@ -53,6 +53,7 @@ class ImapProvider:
         self._folders = [Folder(encode_folder(name)) for name in account.folders]
         self._sent = SentFolder(account)
         self._sent_mail = Folder("", is_sent=True)
+        self._failing: set[str] = set()  # folders that could not be read the last time
 
     async def __aenter__(self) -> ImapProvider:
         return self
@@ -118,16 +119,21 @@ class ImapProvider:
     # Reading
 
     async def _fetch(self, client: ImapClient, place: Place, limit: int) -> Page:
-        """One page out of all folders, each from where it was left."""
+        """One page out of all folders, each from where it was left. One that could not be read
+        comes last, and after others that had nothing: it holds up none."""
         folders = await self._open_folders(client)
         if not place.folders:
             place = await _begun(client, folders, place)
         arrivals: list[Arrival] = []
         weight = 0
-        for folder in folders:
+        for folder in sorted(folders, key=lambda one: one.name in self._failing):
+            if arrivals and folder.name in self._failing:
+                return Page(tuple(arrivals), place.written(), True, is_partial=True)
+            self._failing.add(folder.name)
             found = await self._read(
                 client, folder, place, 0 if weight > PAGE_BYTES else limit - len(arrivals)
             )
+            self._failing.discard(folder.name)
             arrivals += place.told(found.arrivals)
             weight += sum(len(arrival.raw) for arrival in found.arrivals)
             place = place.moved(folder.name, found.position)

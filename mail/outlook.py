@@ -105,7 +105,7 @@ class OutlookProvider:
             except DeskError:
                 if not arrivals:
                     raise
-                return Page(tuple(arrivals), place.text(), more=True)  # it is met again
+                return Page(tuple(arrivals), place.text(), more=True, is_partial=True)
             arrivals += found
             place = place.moved(folder, spot)
             if spot.is_round_over:

@@ -67,6 +67,7 @@ class Page:
     arrivals: tuple[Arrival, ...]
     checkpoint: str  # store in the same transaction as the arrivals
     more: bool
+    is_partial: bool = False  # a part of the mailbox that could not be read was not tried again
 
 
 class Provider(Protocol):

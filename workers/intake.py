@@ -23,7 +23,7 @@ from desk.rules import Job, job_for, jobs
 from desk.steps import Step
 from desk.store import Store
 from mail.duplicates import content_key
-from mail.provider import Arrival, Provider
+from mail.provider import Arrival, Page, Provider
 from mail.threads import subject_key
 from workers.arrivals import Taken, take_in, take_in_answered, take_in_sent
 
@@ -63,7 +63,7 @@ class Intake:
             return
         await failpoint("intake.fetched")
         mails = await asyncio.gather(*(self._read(arrival) for arrival in page.arrivals))
-        stored = await self._take_in_page(mailbox, mails, page.checkpoint)
+        stored = await self._take_in_page(mailbox, mails, page)
         await failpoint("intake.stored")
         await hand_on(self.queue, *(job for taken in stored for job in follow_up(taken)))
         if page.more:
@@ -89,39 +89,43 @@ class Intake:
         return Mail(received, arrival.is_sent, arrival.is_answered)
 
     async def _take_in_page(
-        self, mailbox: Mailbox, mails: Sequence[Mail], checkpoint: str
+        self, mailbox: Mailbox, mails: Sequence[Mail], page: Page
     ) -> list[Taken]:
         """All at once, or, when one of them cannot be stored, one by one: a mail that breaks
         something must not hold up the mailbox."""
-        stored = await caught(self._store(mailbox, mails, checkpoint))
+        problem = mailbox.problem if page.is_partial else ""
+        stored = await caught(self._store(mailbox, mails, page.checkpoint, problem))
         if not isinstance(stored, Exception):
             return stored
         if isinstance(stored, Transient):
             raise stored
         log.warning("page stored mail by mail", mailbox=mailbox.id, error=kind(stored))
         taken = [await self._store_alone(mailbox, mail) for mail in mails]
-        await self._store(mailbox, [], checkpoint)
+        await self._store(mailbox, [], page.checkpoint, problem)
         return taken
 
     async def _store_alone(self, mailbox: Mailbox, mail: Mail) -> Taken:
-        stored = await caught(self._store(mailbox, [mail], mailbox.checkpoint))
+        stored = await caught(self._store(mailbox, [mail], mailbox.checkpoint, mailbox.problem))
         if isinstance(stored, Transient):
             raise stored
         if isinstance(stored, Exception):
             log.error("mail stored unread", mailbox=mailbox.id, error=kind(stored))
             bare = unread(mail, kind(stored))
-            stored = await self._store(mailbox, [bare], mailbox.checkpoint)
+            stored = await self._store(mailbox, [bare], mailbox.checkpoint, mailbox.problem)
         return stored[0]
 
-    async def _store(self, mailbox: Mailbox, mails: Sequence[Mail], checkpoint: str) -> list[Taken]:
-        """The mails and the checkpoint that covers them, in one transaction."""
+    async def _store(
+        self, mailbox: Mailbox, mails: Sequence[Mail], checkpoint: str, problem: str
+    ) -> list[Taken]:
+        """The mails, the checkpoint that covers them and what is still wrong, in one
+        transaction."""
         taken = []
         async with self.store.change() as change:
             for mail in mails:
                 taken.append(await _taken_in(change, mailbox, mail))
-            if checkpoint != mailbox.checkpoint or mailbox.problem:
-                await change.save_checkpoint(mailbox.id, checkpoint)
-            if mailbox.problem:
+            if (checkpoint, problem) != (mailbox.checkpoint, mailbox.problem):
+                await change.save_checkpoint(mailbox.id, checkpoint, problem)
+            if mailbox.problem and not problem:
                 await troubles.end(change, mailbox.id)
         return taken
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 
 import pytest
 
-from desk.errors import Misconfigured
+from desk.errors import Misconfigured, Transient
 from mail.provider import Arrival
 from tests.doubles.dovecot import PASSWORD, Dovecot, dovecot
 from tests.doubles.imap_box import mail, numbers, provider, read_all
@@ -185,3 +185,22 @@ async def test_what_was_answered_before_we_came_is_told_and_what_is_answered_lat
         other.logout()
     arrivals = (*page.arrivals, *later.arrivals)
     assert [one.is_answered for one in arrivals] == [False, True, False, False]
+
+
+async def test_a_folder_that_cannot_be_read_holds_up_no_other() -> None:
+    async with imapd() as server:
+        server.mails = {1: mail(1)}
+        server.answers['EXAMINE "broken"'] = b"TAG NO [UNAVAILABLE] its disk is away\r\n"
+        async with provider(server, folders=("broken", "INBOX")) as box:
+            with pytest.raises(Transient, match="its disk is away"):
+                await box.fetch("")
+            page = await box.fetch("")
+            assert (numbers(page), page.more, page.is_partial) == ([1], True, True)
+            with pytest.raises(Transient, match="its disk is away"):
+                await box.fetch(page.checkpoint)
+            server.mails[2] = mail(2)
+            page = await box.fetch(page.checkpoint)
+            assert (numbers(page), page.is_partial) == ([2], True)
+            server.answers.clear()
+            page = await box.fetch(page.checkpoint)
+            assert (numbers(page), page.more, page.is_partial) == ([1, 2], False, False)

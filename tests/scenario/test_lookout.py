@@ -3,6 +3,8 @@ anybody sends meanwhile."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import pytest
 
 from cli.mailboxes import Opening, servers_of
@@ -13,10 +15,13 @@ from desk.settings import Settings
 from desk.troubles import Part
 from mail.bucket import LocalLimits
 from mail.imap_account import ImapAccount
+from mail.provider import Page
+from tests.doubles.house import House
+from tests.doubles.mailbox import ScriptedMailbox, raw_mail
 from tests.doubles.smtpd import Smtpd, smtpd
 from tests.scenario.test_steps import clock as clock
 from tests.scenario.test_steps import house as house
-from tests.scenario.test_troubles import Scene, replied
+from tests.scenario.test_troubles import Moody, Scene, replied
 from tests.scenario.test_troubles import scene as scene
 from workers.lanes import Service
 from workers.lookout import Lookout
@@ -123,3 +128,31 @@ def test_a_page_that_never_ends_is_told_before_intake_is_cancelled() -> None:
 
 async def noted(id: int) -> None:
     """A step."""
+
+
+@dataclass
+class Partial(Moody):
+    """One of its folders cannot be read while there is a ``trouble``; the other always can."""
+
+    async def fetch(self, checkpoint: str, limit: int = 50) -> Page:
+        page = await ScriptedMailbox.fetch(self, checkpoint, limit)
+        if self.trouble is not None and not page.arrivals:
+            raise self.trouble
+        return replace(page, is_partial=self.trouble is not None)
+
+
+async def test_a_folder_that_cannot_be_read_is_told_however_much_comes_from_others(
+    house: House,
+) -> None:
+    box = Partial()
+    scene = Scene(house, box)
+    away = Transient("its disk is away")
+    for number in range(5):
+        await scene.look(away, 300)
+        box.arrive(raw_mail(f"Order {number}", f"Where is {number}?", f"<{number}@x.example>"))
+        await scene.look(away, 0)
+    [told] = scene.wall.told
+    assert told.endswith("its disk is away")
+    for _ in range(3):
+        await scene.look(None, 61)
+    assert len(scene.wall.told) == 2
