@@ -132,7 +132,7 @@ async def test_a_browser_that_takes_nothing_holds_up_nobody_else(store: Store) -
         page.select(at.ticket.id)
         pages.add(page)
     stuck[1].stand_still(0)
-    async with kept_up_to_date(pages, hub), asyncio.timeout(PATIENCE / 2):
+    async with kept_up_to_date(pages, hub), asyncio.timeout(PATIENCE - 1):
         await other[1].until_offered(3)  # queue, card and mail
         await at.actions.act(await at.request(Verb.CLAIM))
         await hub.publish(at.ticket.id)

@@ -14,6 +14,8 @@ function release() {
 }
 
 document.addEventListener("pointerdown", () => { isDown = true; });
+// where the end was not told: not every browser does after a drag of a scrollbar
+document.addEventListener("pointermove", (event) => { if (isDown && !event.buttons) release(); });
 for (const end of ["pointerup", "pointercancel"]) {
   document.addEventListener(end, () => setTimeout(release, CLICK));
 }
