@@ -106,17 +106,17 @@ def translated() -> Iterator[None]:
         raise Transient(f"The database did not answer: {type(error).__name__}") from error
 
 
-async def upgrade(url: str) -> None:
+async def upgrade(url: str, to: str = "head") -> None:
     """Bring the schema up to date (Alembic). Safe to call at every start."""
     with translated():
-        await asyncio.to_thread(_upgrade, url)
+        await asyncio.to_thread(_upgrade, url, to)
 
 
-def _upgrade(url: str) -> None:
+def _upgrade(url: str, to: str) -> None:
     from alembic import command
     from alembic.config import Config
 
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS))
     config.attributes["url"] = url
-    command.upgrade(config, "head")
+    command.upgrade(config, to)

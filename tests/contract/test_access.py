@@ -54,53 +54,53 @@ async def test_a_spoiled_ticket_is_said_to_be_so_and_logged(any_store: Store, ta
     assert said([*logs]) == [("ticket not readable", 1, error)]
 
 
-async def test_a_ticket_of_a_lost_key_is_said_to_be_so(any_store: Store, tmp_path: Path) -> None:
-    at = await scene(any_store)
+async def test_a_ticket_of_a_lost_key_is_said_to_be_so(store: Store, tmp_path: Path) -> None:
+    at = await scene(store)
     file = tmp_path / "other"
     file.touch(mode=0o600)
     file.write_text(f"late {b64encode(bytes(32)).decode()}\nindex {b64encode(bytes(32)).decode()}")
-    other = Store(any_store.engine, open_vault(file), any_store.clock)
+    other = Store(store.engine, open_vault(file), store.clock)
     with capture_logs() as logs:
         assert await refusal(other, at.ann) == SEALED
     [(_, _, error)] = said([*logs])
     assert error == "tickets.sealed:1 was sealed with key b'test', which is not in the key file"
 
 
-async def test_a_click_on_a_spoiled_ticket_is_told_why(any_store: Store) -> None:
-    at = await scene(any_store)
+async def test_a_click_on_a_spoiled_ticket_is_told_why(store: Store) -> None:
+    at = await scene(store)
     request = await at.request(Verb.CLAIM)
-    await spoil(any_store, tickets)
+    await spoil(store, tickets)
     with capture_logs() as logs:
         assert await at.actions.act(request) == Outcome(Result.REFUSED, SEALED)
     assert [ticket for _, ticket, _ in said([*logs])] == [1]
 
 
-async def test_whom_it_is_hidden_from_learns_nothing(any_store: Store) -> None:
-    at: Scene = await scene(any_store)
-    async with any_store.change() as change:
+async def test_whom_it_is_hidden_from_learns_nothing(store: Store) -> None:
+    at: Scene = await scene(store)
+    async with store.change() as change:
         await change.add_mailbox("support", "support@lanewright.example", "maildir", "billing")
     stranger = replace(at.ann, team="sales")
     request = await at.request(Verb.CLAIM, stranger)
-    await spoil(any_store, tickets)
+    await spoil(store, tickets)
     with capture_logs() as logs:
-        assert await refusal(any_store, stranger) == HIDDEN.format(1)
+        assert await refusal(store, stranger) == HIDDEN.format(1)
         assert (await at.actions.act(request)).note == HIDDEN.format(1)
-        assert await refusal(any_store, at.omar, 2) == HIDDEN.format(2)
+        assert await refusal(store, at.omar, 2) == HIDDEN.format(2)
     assert logs == []
 
 
-async def test_an_agent_of_a_team_counts_what_the_team_sees(any_store: Store) -> None:
-    at = await scene(any_store)
-    async with any_store.change() as change:
+async def test_an_agent_of_a_team_counts_what_the_team_sees(store: Store) -> None:
+    at = await scene(store)
+    async with store.change() as change:
         agent = await change.add_user("eva@lanewright.example", "Eva", Role.AGENT, "billing")
         theirs = await change.add_mailbox("bills", "b@lanewright.example", "maildir", "billing")
         await change.add_mailbox("support", "support@lanewright.example", "maildir", "support")
         for number in range(2):
             await change.open_ticket(theirs.id, received(mail("A bill"), f"b{number}"), 1.0)
     await sent(at)
-    assert await access.counts(any_store, at.omar) == {"waiting": 1, "new": 2, "sent": 1}
-    assert await access.counts(any_store, at.ann) == {"waiting": 1, "new": 2, "sent": 1}
-    assert await access.counts(any_store, agent) == {"new": 2, "sent": 0}
+    assert await access.counts(store, at.omar) == {"waiting": 1, "new": 2, "sent": 1}
+    assert await access.counts(store, at.ann) == {"waiting": 1, "new": 2, "sent": 1}
+    assert await access.counts(store, agent) == {"new": 2, "sent": 0}
 
 
 async def sent(at: Scene) -> None:

@@ -66,18 +66,18 @@ async def failures(store: Store) -> list[tuple[str, object]]:
 
 @broken
 async def test_its_ticket_is_seen_claimed_and_closed(
-    any_store: Store, written: str, error: str
+    store: Store, written: str, error: str
 ) -> None:
-    at = await scene(any_store)
-    await spoil(any_store, written)
-    assert (await any_store.view(at.ticket.id)).ticket.id == at.ticket.id
+    at = await scene(store)
+    await spoil(store, written)
+    assert (await store.view(at.ticket.id)).ticket.id == at.ticket.id
     with capture_logs() as logs:
         assert await at.actions.act(await at.request(Verb.CLAIM)) == DONE
     assert [(line["event"], line["ticket"], line["error"]) for line in logs] == [
         ("clock not computable", at.ticket.id, error)
     ]
-    assert await failures(any_store) == [("clock:1", error)]
-    await spoil(any_store, written)
+    assert await failures(store) == [("clock:1", error)]
+    await spoil(store, written)
     assert await at.actions.act(await at.request(Verb.CLOSE)) == DONE
     assert await running(at) == []
 
@@ -114,59 +114,59 @@ async def test_one_on_the_terms_of_today_takes_its_place(
     assert (view.alarm.clock, view.alarm.rung) == (2, "breach")
 
 
-async def test_what_is_promised_no_more_is_not_begun_again(any_store: Store) -> None:
-    any_store.promises = Policies(Policy(USUAL, USUAL, {Urgency.CRITICAL: 8 * HOUR}))
-    at = await scene(any_store)
-    any_store.promises = Policies(Policy({}, {}))
-    await spoil(any_store)
+async def test_what_is_promised_no_more_is_not_begun_again(store: Store) -> None:
+    store.promises = Policies(Policy(USUAL, USUAL, {Urgency.CRITICAL: 8 * HOUR}))
+    at = await scene(store)
+    store.promises = Policies(Policy({}, {}))
+    await spoil(store)
     assert await at.actions.act(await at.request(Verb.CLAIM)) == DONE
     assert await running(at) == []
-    assert [subject for subject, _ in await failures(any_store)] == ["clock:1", "clock:2"]
+    assert [subject for subject, _ in await failures(store)] == ["clock:1", "clock:2"]
 
 
 async def test_a_promise_that_cannot_be_computed_runs_day_and_night(
-    any_store: Store, clock: FastClock
+    store: Store, clock: FastClock
 ) -> None:
     """Rather too early than never; and the mail has its ticket."""
-    any_store.promises = Policies(Policy(USUAL, USUAL, calendar=UNKNOWN))
+    store.promises = Policies(Policy(USUAL, USUAL, calendar=UNKNOWN))
     with capture_logs() as logs:
-        at = await scene(any_store)
+        at = await scene(store)
     assert {line["event"] for line in logs} == {"calendar not computable"}
     [one] = await running(at)
     assert (one.due_at, one.terms.calendar) == (START + HOUR, Calendar())
     assert at.ticket.due_at == one.due_at
     absurd = dict.fromkeys(Urgency, timedelta.max)
-    any_store.promises = Policies(Policy(absurd, absurd))
-    async with any_store.change() as change:
+    store.promises = Policies(Policy(absurd, absurd))
+    async with store.change() as change:
         new = received(mail("Another"), "2")
         ticket = await change.open_ticket(at.ticket.mailbox_id, new, 1.0)
         await change.receive(ticket, new)
-    assert await any_store.clocks(ticket.id) == []
+    assert await store.clocks(ticket.id) == []
 
 
-async def test_the_alert_of_it_is_still_drawn(any_store: Store) -> None:
-    at = await scene(any_store)
+async def test_the_alert_of_it_is_still_drawn(store: Store) -> None:
+    at = await scene(store)
     alert = await overdue(at)
-    await spoil(any_store)
-    noted = await any_store.escalation(alert)
-    [lost] = await any_store.clocks(at.ticket.id)
+    await spoil(store)
+    noted = await store.escalation(alert)
+    [lost] = await store.clocks(at.ticket.id)
     assert lost.number == noted.clock
     assert lost.ended_at is not None
-    view = await any_store.view(at.ticket.id)
+    view = await store.view(at.ticket.id)
     assert (view.clock, view.alarm) == (None, None)
     outcome = await at.actions.act(await at.request(Verb.ACKNOWLEDGE))
     assert outcome.note == "There is no alert to acknowledge"
     assert await at.actions.act(await at.request(Verb.SNOOZE)) == DONE
-    told = [await any_store.escalation(id) for id in await any_store.untold()]
+    told = [await store.escalation(id) for id in await store.untold()]
     assert [(one.clock, one.rung) for one in told] == [(2, "breach")]
 
 
-async def test_a_reply_that_came_back_starts_what_can_be_computed(any_store: Store) -> None:
-    at = await scene(any_store)
-    async with any_store.change() as change:
+async def test_a_reply_that_came_back_starts_what_can_be_computed(store: Store) -> None:
+    at = await scene(store)
+    async with store.change() as change:
         await change.move_ticket(await change.ticket(at.ticket.id), Verb.CLOSE)
-    await spoil(any_store)
-    async with any_store.change() as change:
+    await spoil(store)
+    async with store.change() as change:
         await change.move_ticket(await change.ticket(at.ticket.id), Verb.BOUNCE)
     [one] = await running(at)
     assert (one.goal, one.terms.target) == (Goal.NEXT, USUAL[Urgency.CRITICAL])
@@ -200,17 +200,17 @@ async def test_the_audit_finds_it_and_stats_tell_managers(
 
 
 async def test_a_log_whose_terms_are_not_known_here_is_audited_to_its_end(
-    any_store: Store, clock: FastClock
+    store: Store, clock: FastClock
 ) -> None:
-    at = await scene(any_store)
-    async with any_store.change() as change:
+    at = await scene(store)
+    async with store.change() as change:
         [one] = await change.running_clocks(at.ticket.id)
         strange = terms_json(replace(one.terms, calendar=Calendar("Mars/Base")))
         started = {"goal": "resolution", "started_at": START.isoformat(), "terms": strange}
         for verb, said in (("start_clock", started), ("pause_clock", {}), ("stop_clock", {})):
             change._note(replace(one, number=2), verb, said)
     clock.forward(minutes=31)
-    _, findings = await any_store.audit_clocks()
+    _, findings = await store.audit_clocks()
     assert [(one.fault, one.clock, one.rung) for one in findings] == [
         (Fault.BROKEN, 2, ""),
         (Fault.MISSING, 1, "half"),

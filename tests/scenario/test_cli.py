@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,9 +134,14 @@ async def test_users_queue_and_audit_work_on_an_empty_desk(tmp_path: Path) -> No
     assert (code, verdict["ok"], verdict["first_broken"]) == (0, True, None)
 
 
-def test_a_log_without_a_head_of_before_fails_the_audit(tmp_path: Path) -> None:
-    words = ["audit", "verify", "--json", "--data", str(tmp_path / "v")]
-    assert CliRunner().invoke(cli, words).exit_code == 0
+def test_the_audit_holds_the_log_against_a_head_of_before(tmp_path: Path) -> None:
+    data = ["--data", str(tmp_path / "v")]
+    assert CliRunner().invoke(cli, ["user", "add", "ann@x.example", *data]).exit_code == 0
+    words = ["audit", "verify", "--json", *data]
+    told = CliRunner().invoke(cli, words)
+    assert told.exit_code == 0
+    head = json.loads(told.stdout)["head"]
+    assert CliRunner().invoke(cli, [*words, "--head", f" {head.upper()}\n"]).exit_code == 0
     assert CliRunner().invoke(cli, [*words, "--head", "ab"]).exit_code == 1
 
 
