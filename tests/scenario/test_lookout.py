@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pytest
 
 from cli.mailboxes import Opening, servers_of
-from desk.errors import Away, DeskError, Misconfigured, Permanent, Transient
+from desk.errors import Away, DeskError, Misconfigured, Transient
 from desk.mailbox_settings import MailboxSettings
 from desk.response import ResponseState
 from desk.settings import Settings
@@ -61,15 +61,12 @@ async def test_a_mail_server_that_stays_away_is_told_once_and_so_is_its_end(scen
     assert await scene.house.store.troubles() == []
 
 
-@pytest.mark.parametrize("found", [None, Permanent("554 no")])
-async def test_a_mail_server_that_is_soon_back_is_not_told(
-    scene: Scene, found: DeskError | None
-) -> None:
+async def test_a_mail_server_that_is_soon_back_is_not_told(scene: Scene) -> None:
     """Though the reply was withdrawn, and nobody sends any more."""
     await replied(scene.house, GONE)
     await look(scene, GONE, 600)
-    await look(scene, found)
-    await look(scene, found, 3600)
+    await look(scene, None)
+    await look(scene, None, 3600)
     assert scene.wall.told == []
     assert await scene.house.store.troubles() == []
 
@@ -84,17 +81,11 @@ async def test_a_reply_that_leaves_is_the_end_of_it(scene: Scene) -> None:
 
 async def test_a_server_that_is_back_and_refuses_us_is_another_trouble(scene: Scene) -> None:
     await replied(scene.house, GONE)
-    await look(scene, GONE, 900)
+    await look(scene, Transient("login.example renews no sign-ins now"), 900)
+    assert await parts(scene) == [Part.SERVER], "of the server that says nothing"
     await look(scene, Misconfigured("smtp.example refused the login. Correct it."))
     assert await parts(scene) == [Part.SENDING]
     assert "refused the login" in scene.wall.told[-1]
-
-
-async def test_while_nobody_knows_nothing_changes(scene: Scene) -> None:
-    """The token service is away, for example."""
-    await replied(scene.house, GONE)
-    await look(scene, Transient("login.example renews no sign-ins now"))
-    assert await parts(scene) == [Part.SERVER]
 
 
 async def test_a_server_is_reached_as_a_reply_would_reach_it(scene: Scene) -> None:
