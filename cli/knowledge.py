@@ -85,10 +85,8 @@ async def listed(settings: Settings) -> list[Record]:
 
 async def remove(settings: Settings, name: str) -> Record:
     async with opened_store(settings) as store, opened(settings) as knowledge:
-        if not await knowledge.index.remove(name):
+        if not await parts.remove_article(store, knowledge, name):
             raise Permanent(f"There is no article {name} in the knowledge base: see kb list")
-        async with store.change() as change:
-            await change.forget_article(name)
         return {"removed": name}
 
 

@@ -126,6 +126,15 @@ async def add_articles(store: Store, knowledge: Knowledge, path: Path) -> int:
     return len(fresh)
 
 
+async def remove_article(store: Store, knowledge: Knowledge, name: str) -> bool:
+    """From the index and the records; False when there is none."""
+    if not await knowledge.index.remove(name):
+        return False
+    async with store.change() as change:
+        await change.forget_article(name)
+    return True
+
+
 async def _store_articles(store: Store, knowledge: Knowledge, batch: Sequence[Embedded]) -> None:
     if not batch:
         return

@@ -41,7 +41,8 @@ class Vault:
         id, rest = sealed[:ID_BYTES], sealed[ID_BYTES:]
         cipher = self._ciphers.get(id)
         if cipher is None:
-            raise Permanent(f"{place} was sealed with key {id!r}, which is not in the key file")
+            name = id.decode("ascii", "backslashreplace")
+            raise Permanent(f"{place} was sealed with key {name}, which is not in the key file")
         try:
             return cipher.decrypt(rest[:NONCE_BYTES], rest[NONCE_BYTES:], place.encode())
         except InvalidTag:

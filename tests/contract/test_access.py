@@ -63,7 +63,7 @@ async def test_a_ticket_of_a_lost_key_is_said_to_be_so(store: Store, tmp_path: P
     with capture_logs() as logs:
         assert await refusal(other, at.ann) == SEALED
     [(_, _, error)] = said([*logs])
-    assert error == "tickets.sealed:1 was sealed with key b'test', which is not in the key file"
+    assert error == "tickets.sealed:1 was sealed with key test, which is not in the key file"
 
 
 async def test_a_click_on_a_spoiled_ticket_is_told_why(store: Store) -> None:

@@ -21,7 +21,7 @@ from pymilvus.exceptions import MilvusException
 from structlog.testing import capture_logs
 
 from cli.knowledge import add_samples, counted, tell_trouble
-from cli.parts import BATCH, Knowledge, add_articles
+from cli.parts import BATCH, Knowledge, add_articles, remove_article
 from desk.child import ROOT
 from desk.errors import DeskError, Misconfigured, Transient
 from desk.response import Passage
@@ -173,6 +173,8 @@ async def test_records_that_do_not_know_an_article_add_it_once(
         assert await add_articles(store, knowledge, tmp_path / "a.md") == 0
         # or it would be embedded in vain with every start
         assert await store.article_hashes() == {one.name: one.sha256 for one in load(tmp_path)}
+        assert [await remove_article(store, knowledge, "a.md") for _ in range(2)] == [True, False]
+        assert (await store.article_hashes(), await index.articles()) == ({}, [])
 
 
 async def test_what_was_added_and_is_no_longer_there_is_missed(
