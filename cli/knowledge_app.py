@@ -25,7 +25,7 @@ def add(paths: list[Path], is_json: IsJson = False, data: Data = None) -> None:
 @app.command("search")
 def search(
     query: str,
-    k: Annotated[int, typer.Option("-k", help="How many passages.")] = 4,
+    k: Annotated[int, typer.Option("-k", help="How many passages.", min=1)] = 4,
     is_json: IsJson = False,
     data: Data = None,
 ) -> None:

@@ -9,3 +9,4 @@ import typer
 
 IsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line, in input order.")]
 Data = Annotated[Path | None, typer.Option(help="The folder in which everything is stored.")]
+Limit = Annotated[int, typer.Option(help="How many.", min=1)]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli.options import Data, IsJson
+from cli.options import Data, IsJson, Limit
 from desk.settings import read_settings
 
 app = typer.Typer(help="What waits, in which order, and why.", no_args_is_help=True)
@@ -22,7 +22,7 @@ Reason = Annotated[str, typer.Option(help="Why, in a sentence that is kept.")]
 
 @app.command("list")
 def queue_list(
-    limit: Annotated[int, typer.Option(help="How many.")] = 50,
+    limit: Limit = 50,
     is_json: IsJson = False,
     data: Data = None,
 ) -> None:
@@ -43,7 +43,7 @@ def queue_why(id: int, is_json: IsJson = False, data: Data = None) -> None:
 
 @dead.command("list")
 def dead_list(
-    limit: Annotated[int, typer.Option(help="How many.")] = 50,
+    limit: Limit = 50,
     is_json: IsJson = False,
     data: Data = None,
 ) -> None:

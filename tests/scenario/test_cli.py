@@ -145,6 +145,21 @@ def test_the_audit_holds_the_log_against_a_head_of_before(tmp_path: Path) -> Non
     assert CliRunner().invoke(cli, [*words, "--head", "ab"]).exit_code == 1
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("queue", "list", "--limit"),
+        ("queue", "dead", "list", "--limit"),
+        ("kb", "search", "q", "-k"),
+    ],
+)
+def test_how_many_are_shown_is_at_least_one(words: tuple[str, ...]) -> None:
+    """PostgreSQL takes no negative number, and SQLite takes it for all."""
+    told = CliRunner().invoke(cli, [*words, "-1"])
+    assert told.exit_code == 2
+    assert "equal to 1" in " ".join(told.output.split())
+
+
 async def test_check_has_a_row_for_each_part(tmp_path: Path, encoder: Path) -> None:
     need("redis-server")
     code, rows, _ = await command(tmp_path / "v", "check", "--json")
