@@ -75,7 +75,7 @@ class Warnings:
 ENDS = {
     Part.READING: ("is read", "It could not be read"),
     Part.SENDING: ("sends", "It could not send"),
-    Part.SERVER: ("can send", "Its mail server did not answer"),
+    Part.SERVER: ("reaches its mail server", "It did not answer"),
 }
 """What works again, and what did not."""
 

@@ -132,8 +132,8 @@ async def listed(settings: Settings) -> list[Record]:
 async def _row(
     store: Store, settings: Settings, given: MailboxSettings, record: Mailbox | None
 ) -> Record:
-    """``problem`` is what the settings lack, else what intake met when it last read it, else what
-    refused the last reply."""
+    """``problem`` is what the settings lack, else what intake met when it last read it, else why
+    no reply leaves."""
     problem = (record.problem or await _sending_problem(store, record)) if record else ""
     try:
         require_described(settings, given)

@@ -128,11 +128,12 @@ async def add_articles(store: Store, knowledge: Knowledge, path: Path) -> int:
 
 async def remove_article(store: Store, knowledge: Knowledge, name: str) -> bool:
     """From the index and the records; False when there is none."""
-    if not await knowledge.index.remove(name):
-        return False
-    async with store.change() as change:
-        await change.forget_article(name)
-    return True
+    is_there = await knowledge.index.remove(name)
+    is_noted = name in await store.article_hashes()
+    if is_noted:  # also what the index lost
+        async with store.change() as change:
+            await change.forget_article(name)
+    return is_there or is_noted
 
 
 async def _store_articles(store: Store, knowledge: Knowledge, batch: Sequence[Embedded]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import logging
+import re
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -27,6 +28,7 @@ LIMIT = (
 )
 MAX_BYTES = 60_000  # a VARCHAR holds at most 65,535 bytes
 _ILLEGAL_ARGUMENT = 5  # Milvus Lite's adapter/grpc/errors.py
+_SILENCE = re.compile(r"\[\w+\] Retry (?:timeout|run out)")  # pymilvus/decorators.py
 FIELDS = ["key", "version", "article", "title", "heading", "text"]
 
 Row = Mapping[str, Any]
@@ -141,7 +143,7 @@ class Index:
             async with self._open_lock:
                 if self._client is client:
                     await self._drop()
-            raise self._told(error) from error
+            raise self.told(error) from error
 
     async def _opened(self) -> AsyncMilvusClient:
         async with self._open_lock:
@@ -173,16 +175,20 @@ class Index:
             finally:
                 client.close()
         except _errors() as error:
-            told = self._told(error)
+            told = self.told(error)
             self._close_lite()  # the folder may be put right meanwhile
             raise told from error
         return AsyncMilvusClient(uri, token=self._token, timeout=self._timeout, dedicated=True)
 
-    def _told(self, error: BaseException) -> DeskError:
+    def told(self, error: BaseException) -> DeskError:
         """What Milvus Lite answers is mostly about its folder."""
         from pymilvus.exceptions import MilvusException
 
-        is_answer = isinstance(error, MilvusException) and error.code != _ILLEGAL_ARGUMENT
+        is_answer = (
+            isinstance(error, MilvusException)
+            and error.code != _ILLEGAL_ARGUMENT
+            and not _SILENCE.match(error.message)
+        )
         told = self._lite.told if self._lite is not None and is_answer else translated
         return told(error)
 

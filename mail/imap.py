@@ -138,7 +138,8 @@ class ImapProvider:
             weight += sum(len(arrival.raw) for arrival in found.arrivals)
             place = place.moved(folder.name, found.position)
             if found.more:
-                return Page(tuple(arrivals), place.written(), True)
+                is_partial = any(one.name in self._failing for one in folders)
+                return Page(tuple(arrivals), place.written(), True, is_partial=is_partial)
         return Page(tuple(arrivals), place.written(), False)
 
     async def _open_folders(self, client: ImapClient) -> list[Folder]:

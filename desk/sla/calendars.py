@@ -202,8 +202,10 @@ def calendar_json(calendar: Calendar) -> dict[str, object]:
 
 
 def read_calendar(given: Mapping[str, Any]) -> Calendar:
-    """Raises when its zone or its holidays are not known here."""
+    """Raises when its zone or its holidays are not known here, or a day of the week is missing."""
     ZoneInfo(given["zone"])
+    if len(given["hours"]) != 7:
+        raise ValueError("a week has seven days")
     if given["country"]:
         public_holidays(given["country"], given["subdivision"], SOME_YEAR)
     return Calendar(

@@ -38,6 +38,7 @@ def terms(calendar: Calendar) -> str:
 BROKEN = {
     "no JSON": ("{", "JSONDecodeError"),
     "no hours": (terms(CLOSED), "A calendar has no working hours within twenty years"),
+    "no Sunday": (terms(Calendar(hours=((),) * 6)), "ValueError"),
     "no country": (terms(UNKNOWN), "The holidays are not known: Country XX not available"),
     "no zone": (terms(Calendar("Mars/Base")), "ZoneInfoNotFoundError"),
     "absurd": (terms(Calendar()).replace("3600.0", "1e15"), "OverflowError"),

@@ -198,9 +198,10 @@ async def test_a_folder_that_cannot_be_read_holds_up_no_other() -> None:
             assert (numbers(page), page.more, page.is_partial) == ([1], True, True)
             with pytest.raises(Transient, match="its disk is away"):
                 await box.fetch(page.checkpoint)
-            server.mails[2] = mail(2)
-            page = await box.fetch(page.checkpoint)
-            assert (numbers(page), page.is_partial) == ([2], True)
+            server.mails |= {2: mail(2), 3: mail(3)}
+            for number, more in ((2, "of this folder"), (3, "of the broken one")):
+                page = await box.fetch(page.checkpoint, 1)
+                assert (numbers(page), page.more, page.is_partial) == ([number], True, True), more
             server.answers.clear()
             page = await box.fetch(page.checkpoint)
-            assert (numbers(page), page.more, page.is_partial) == ([1, 2], False, False)
+            assert (numbers(page), page.more, page.is_partial) == ([1, 2, 3], False, False)

@@ -17,6 +17,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
+from pymilvus.decorators import retry_on_rpc_failure
 from pymilvus.exceptions import MilvusException
 from structlog.testing import capture_logs
 
@@ -259,6 +260,34 @@ async def test_a_damaged_folder_is_told_and_works_once_it_is_moved_away(
         shutil.move(folder, folder.with_name("away"))
         await search.add(REFUNDS)
         assert await names(index) == ["refunds.md"]
+
+
+async def test_silence_is_not_taken_for_damage(folder: Path) -> None:
+    class Slow:
+        """Answers later than its caller waits: the error is pymilvus's own."""
+
+        @retry_on_rpc_failure()  # type: ignore[untyped-decorator]
+        async def search(self, timeout: float) -> None:  # noqa: ASYNC109 - pymilvus looks for it
+            await asyncio.sleep(10)
+
+    async with opened(folder) as (index, _):
+        await index.articles()
+        with pytest.raises(MilvusException) as silent:
+            await Slow().search(timeout=0.05)
+        told = index.told(silent.value)
+        assert (type(told), "is damaged" in str(told)) == (Transient, False)
+
+
+async def test_what_the_index_lost_can_be_removed(folder: Path, store: Store) -> None:
+    async with opened(folder) as (index, search):
+        knowledge = Knowledge(index, search)
+        async with store.change() as change:
+            await change.save_article("lost.md", "Lost", "f" * 64, 1)
+        assert [await remove_article(store, knowledge, "lost.md") for _ in range(2)] == [
+            True,
+            False,
+        ]
+        assert await store.article_hashes() == {}
 
 
 async def test_a_full_disk_costs_what_was_to_be_added_alone(folder: Path) -> None:

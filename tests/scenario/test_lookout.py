@@ -57,7 +57,7 @@ async def test_a_mail_server_that_stays_away_is_told_once_and_so_is_its_end(scen
     for _ in range(2):
         await look(scene, None)
     assert len(scene.wall.told) == 2
-    assert "can send again since" in scene.wall.told[1]
+    assert "reaches its mail server again since" in scene.wall.told[1]
     assert await scene.house.store.troubles() == []
 
 

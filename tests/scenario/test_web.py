@@ -58,6 +58,8 @@ async def test_the_address_that_is_told_is_where_the_page_is(host: str) -> None:
     try:
         runner = await listen(web.Application(), settings.host, settings.port)
     except Misconfigured:
+        if host == "127.0.0.1":
+            raise
         pytest.skip(f"this machine has no {host}")
     try:
         async with ClientSession() as browser, browser.get(address(settings, runner)) as answer:
